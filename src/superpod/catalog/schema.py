@@ -1,0 +1,163 @@
+"""The nouns of the catalogue: Chip, Pod, Facility and Calibration, as bare SI numbers.
+
+A number that nobody has published is None; `facts` says who said each number, and `provenance.FactReader` turns a None
+into an error that names the fact. Rates and bandwidths are per chip package, bandwidths one direction.
+"""
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
+
+from superpod.catalog.provenance import Fact
+from superpod.catalog.record import record
+
+State = Literal["roadmap", "announced", "listed", "shipping", "cancelled"]
+Structure = Literal["switch", "clos", "full_mesh", "mesh", "torus", "dragonfly"]
+Medium = Literal["package", "electrical", "copper", "optical", "mixed"]
+Dtype = Literal["bf16", "fp8", "fp4", "int8"]
+DTYPES: tuple[Dtype, ...] = ("bf16", "fp8", "fp4", "int8")
+DTYPE_BYTES: Mapping[str, float] = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5, "fp32": 4.0}
+
+
+@record
+class Memory:
+    """Device memory of one package."""
+
+    capacity_bytes: float | None
+    bandwidth_bytes_per_s: float | None
+
+
+@record
+class Power:
+    """Electrical power of one package or one pod."""
+
+    typical_w: float | None = None
+    max_w: float | None = None
+    cabinets_count: float | None = None
+
+
+@record
+class Chip:
+    """One accelerator package."""
+
+    id: str
+    version: str
+    name: str
+    vendor: str
+    state: State
+    calibration: str
+    matrix_flop_per_s: Mapping[Dtype, float | None]
+    memory: Memory
+    power: Power
+    dies_count: float | None = 1.0
+    headline_flop_per_s: Mapping[Dtype, float | None] = field(default_factory=dict)
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)
+
+
+@record
+class Tier:
+    """One level of the fabric: the chips under one instance of it and how they reach each other."""
+
+    name: str
+    structure: Structure
+    chips_count: int
+    bandwidth_bytes_per_s: float | None
+    latency_s: float | None
+    medium: Medium
+    calibration: str
+    protocol: str = ""
+    in_network_reduction: bool = False
+    dims: tuple[int, ...] = ()
+    bisection_frac: float | None = 1.0
+    note: str = ""
+
+
+@record
+class ScaleOut:
+    """The network that joins several pods."""
+
+    name: str
+    structure: Structure
+    bandwidth_bytes_per_s: float | None
+    latency_s: float | None
+    medium: Medium
+    calibration: str
+    protocol: str = ""
+    in_network_reduction: bool = False
+    dims: tuple[int, ...] = ()
+    bisection_frac: float | None = 1.0
+    shares_scale_up_ports: bool = False
+    pods_max_count: float | None = None
+    note: str = ""
+
+
+@record
+class Host:
+    """The pod's CPUs and their memory."""
+
+    cpus_count: float | None = None
+    memory_bytes: float | None = None
+
+
+@record
+class Price:
+    """What one pod costs to buy."""
+
+    usd: float | None = None
+
+
+@record
+class PublishedTotals:
+    """Totals that the vendor printed; only the consistency check and `claims` read them."""
+
+    bf16_flop_per_s: float | None = None
+    fp8_flop_per_s: float | None = None
+    fp4_flop_per_s: float | None = None
+    int8_flop_per_s: float | None = None
+    memory_bytes: float | None = None
+    memory_bandwidth_bytes_per_s: float | None = None
+    fabric_bytes_per_s: float | None = None
+
+
+@record
+class Pod:
+    """One scale-up system, or `pods_count` of them joined by the scale-out network (a cascade)."""
+
+    id: str
+    version: str
+    name: str
+    vendor: str
+    state: State
+    chip: str
+    chips_count: float
+    tiers: tuple[Tier, ...]
+    scale_out: ScaleOut | None = None
+    rank: Literal["chip", "die"] = "chip"
+    pods_count: float = 1.0
+    base: str = ""
+    host: Host = field(default_factory=Host)
+    power: Power = field(default_factory=Power)
+    price: Price = field(default_factory=Price)
+    published: PublishedTotals = field(default_factory=PublishedTotals)
+    structure_note: str = ""
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)
+
+
+@record
+class Facility:
+    """The building and the book: what power costs and how long hardware lives."""
+
+    id: str
+    version: str
+    name: str
+    pue: float | None
+    electricity_usd_per_j: float | None
+    life_s: float | None
+    discount_rate_per_s: float | None
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)

@@ -1,0 +1,57 @@
+"""Answers as JSON.
+
+Every verb's `--json` prints one object:
+
+    {"schema": 1, "verb": "serve", …}
+
+and beside these two keys
+    catalog          `kind`, `entries`: the catalogue's own records
+    show             `entries`: {kind, entry}; a model's also carry `parameters`
+    train, serve     `report`: a `superpod.plan.report.Report`; `sources`: the cited publications by id
+    compare          `comparison`: a `superpod.plan.compare_result.Comparison`; `sources`
+    claims           `verdicts`: a list of `superpod.plan.verdict.Verdict`; `sources`
+
+Keys are the field names of the dataclasses, and their suffixes are the units: SI, nothing rounded. A number that nobody
+has published is null; so is one that is not finite, because JSON has no word for it.
+"""
+
+import json
+import math
+from collections.abc import Mapping, Set
+from dataclasses import fields, is_dataclass
+from pathlib import PurePath
+from typing import Any
+
+SCHEMA = 1
+Json = dict[str, "Json"] | list["Json"] | str | int | float | bool | None
+
+
+def to_json(value: Any) -> Json:
+    """Turn dataclasses, mappings, sequences, paths and numpy values into what `json` can write.
+
+    >>> to_json({"a": (1, float("inf"))})
+    {'a': [1, None]}
+    """
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if is_dataclass(value) and not isinstance(value, type):
+        return {item.name: to_json(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, PurePath):
+        return str(value)
+    if isinstance(value, Set):
+        return [to_json(item) for item in sorted(value)]
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
+        return to_json(value.tolist())
+    raise TypeError(f"no JSON form for {type(value).__name__}")
+
+
+def dumps(verb: str, answer: Mapping[str, Any]) -> str:
+    """Return the JSON document of a verb's answer."""
+    document = {"schema": SCHEMA, "verb": verb, **answer}
+    return json.dumps(to_json(document), indent=2, ensure_ascii=False, allow_nan=False)

@@ -1,0 +1,226 @@
+"""Options that verbs share, and what they mean: a catalogue, an output, a scenario.
+
+Heavy imports stand inside functions here and in the verbs: `superpod --help` must not wait for numpy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from superpod.plan.scenario import Scenario, Serving, Training
+
+if TYPE_CHECKING:
+    from superpod.catalog.load import Catalogue
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+PRECISIONS = ("auto", "bf16", "fp8", "int8", "fp4")
+DURATION_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
+# Option -> the layout degree that it pins.
+PINS = {
+    "tp": "tensor",
+    "cp": "context",
+    "pp": "pipeline",
+    "vp": "virtual",
+    "dp": "data",
+    "ep": "expert",
+    "etp": "expert_tensor",
+    "micro_batch": "micro_batch",
+    "zero": "zero",
+    "recompute": "recompute",
+}
+TRAINING_NAMES = ("batch", "seq", *PINS)
+SERVING_NAMES = ("prompt", "output", "ttft", "tpot", "mode", "mtp", "acceptance")
+OUTPUT_FLAGS = ("--html", "--svg")
+
+
+class Duration(click.ParamType):
+    """Seconds, with or without a unit: 2, 2s, 500ms."""
+
+    name = "seconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return seconds; fail on anything that is not a positive duration."""
+        match = re.fullmatch(r"([0-9.]+(?:e-?\d+)?)\s*([a-z]*)", str(value).strip().lower())
+        try:
+            seconds = float(match[1]) * DURATION_UNITS[match[2]] if match else 0.0
+        except (KeyError, ValueError):
+            seconds = 0.0
+        if seconds <= 0:
+            self.fail(f"{value!r} is no duration; write seconds as 2, 2s or 500ms", param, ctx)
+        return seconds
+
+
+COUNT = click.IntRange(min=1)
+DURATION = Duration()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outputs:
+    """Where an answer goes beside the terminal, and the command that asked for it."""
+
+    json: bool = False
+    html: Path | None = None
+    svg: Path | None = None
+    command: str = "superpod"
+
+
+def common(command: Command) -> Command:
+    """Add the options of every verb."""
+    file = click.Path(dir_okay=False, path_type=Path)
+    folder = click.Path(exists=True, file_okay=False, path_type=Path)
+    for option in (
+        click.option("--estimates", is_flag=True, help="Use the catalogue's flagged estimates for unpublished numbers."),
+        click.option("--set", "settings", multiple=True, metavar="KIND/ID:PATH=NUMBER", help="Replace one number, in SI units."),
+        click.option(
+            "--catalog",
+            "folders",
+            multiple=True,
+            type=folder,
+            envvar="SUPERPOD_CATALOG",
+            show_envvar=True,
+            help="Also read this catalogue folder; later ones win.",
+        ),
+        click.option("--svg", type=file, hidden=True, help="Save what the terminal shows as an SVG picture."),
+        click.option("--html", type=file, metavar="FILE", help="Also write a self-contained HTML report."),
+        click.option("--json", "as_json", is_flag=True, help="Print the whole answer as JSON."),
+    ):
+        command = option(command)
+    return command
+
+
+def machine_size(command: Command) -> Command:
+    """Add `--pods N` and `--cards N`."""
+    command = click.option("--cards", type=COUNT, metavar="N", help="Use this many cards.")(command)
+    return click.option("--pods", type=COUNT, metavar="N", help="Use this many pods.")(command)
+
+
+def machine(command: Command) -> Command:
+    """Add the options of a scenario that are the same for all work."""
+    command = click.option("--facility", default="us-large", show_default=True, metavar="NAME", help="The building.")(command)
+    return click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)(command)
+
+
+def training_work(command: Command) -> Command:
+    """Add the options of a training step and of its layout."""
+    degrees = [
+        click.option(f"--{name}", type=COUNT, metavar="N", help=f"Pin {PINS[name].replace('_', '-')} parallelism.")
+        for name in ("tp", "cp", "pp", "vp", "dp", "ep", "etp")
+    ]
+    options = [
+        click.option("--batch", type=COUNT, default=4096, show_default=True, metavar="SEQUENCES", help="Sequences a step."),
+        click.option("--seq", type=COUNT, default=4096, show_default=True, metavar="TOKENS", help="Tokens a sequence."),
+        *degrees,
+        click.option("--micro-batch", type=COUNT, metavar="SEQUENCES", help="Pin the sequences of one pass."),
+        click.option("--zero", type=click.Choice(("0", "1", "2", "3")), help="Pin the ZeRO stage."),
+        click.option("--recompute", type=click.Choice(("none", "selective", "full")), help="Pin activation recomputation."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def serving_work(command: Command) -> Command:
+    """Add the options of steady-state serving."""
+    options = [
+        click.option("--prompt", type=COUNT, default=4096, show_default=True, metavar="TOKENS", help="Prompt of a request."),
+        click.option("--output", type=COUNT, default=1024, show_default=True, metavar="TOKENS", help="Output of a request."),
+        click.option("--ttft", type=DURATION, default="5s", show_default=True, metavar="TIME", help="Time to the first token."),
+        click.option("--tpot", type=DURATION, default="50ms", show_default=True, metavar="TIME", help="Time per output token."),
+        click.option(
+            "--mode", type=click.Choice(("auto", "aggregated", "disaggregated")), default="auto", show_default=True
+        ),
+        click.option("--mtp", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Draft tokens a step."),
+        click.option(
+            "--acceptance",
+            type=click.FloatRange(0.0, 1.0),
+            default=0.7,
+            show_default=True,
+            metavar="FRACTION",
+            help="Share of draft tokens that is accepted.",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def open_catalogue(options: Mapping[str, Any]) -> Catalogue:
+    """Return the shipped catalogue with the user's folders and numbers over it."""
+    from superpod.catalog.load import SHIPPED, Catalogue, parse_overrides
+
+    return Catalogue(
+        folders=(SHIPPED, *options["folders"]),
+        overrides=parse_overrides(options["settings"]),
+        estimates=options["estimates"],
+    )
+
+
+def outputs(options: Mapping[str, Any]) -> Outputs:
+    """Return where the answer goes."""
+    command = click.get_current_context().find_root().meta.get("superpod.command", "superpod")
+    return Outputs(json=options["as_json"], html=options["html"], svg=options["svg"], command=command)
+
+
+def training(options: Mapping[str, Any]) -> Training:
+    """Return the training work that the options describe."""
+    return Training(batch_sequences=options["batch"], sequence_tokens=options["seq"])
+
+
+def serving(options: Mapping[str, Any]) -> Serving:
+    """Return the serving work that the options describe."""
+    return Serving(
+        prompt_tokens=options["prompt"],
+        output_tokens=options["output"],
+        ttft_s=options["ttft"],
+        tpot_s=options["tpot"],
+        draft_tokens=options["mtp"],
+        acceptance_frac=options["acceptance"],
+        mode=options["mode"],
+    )
+
+
+def scenario(model: str, pod: str, work: Training | Serving, options: Mapping[str, Any]) -> Scenario:
+    """Return one question; options that a verb does not have keep their defaults."""
+    pods, cards = options.get("pods"), options.get("cards")
+    if pods is not None and cards is not None:
+        raise click.UsageError("give --pods or --cards, not both: each sizes the machine")
+    fixed = {degree: options[name] for name, degree in PINS.items() if options.get(name) is not None}
+    return Scenario(
+        model=model,
+        pod=pod,
+        work=work,
+        pods=pods,
+        cards=cards,
+        precision=options["precision"],
+        facility=options["facility"],
+        fixed=fixed if isinstance(work, Training) else {},
+    )
+
+
+def refuse_given(names: tuple[str, ...], because: str) -> None:
+    """Raise a usage error where the user gave an option that means nothing here."""
+    context = click.get_current_context()
+    for name in names:
+        if context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+            raise click.UsageError(f"--{name.replace('_', '-')} {because}")
+
+
+def question_words(arguments: list[str]) -> list[str]:
+    """Return the command's words without those that only say where the answer goes.
+
+    >>> question_words(["claims", "--html", "out.html", "--json"])
+    ['claims']
+    """
+    kept: list[str] = []
+    skip = False
+    for word in arguments:
+        if not skip and word not in {*OUTPUT_FLAGS, "--json"} and not word.startswith(("--html=", "--svg=")):
+            kept.append(word)
+        skip = not skip and word in OUTPUT_FLAGS
+    return kept

@@ -1,0 +1,23 @@
+"""`superpod serve`: steady-state serving of a model on a machine."""
+
+from typing import Any
+
+import click
+
+from superpod.cli import options as shared
+from superpod.cli.train import answer
+
+
+@click.command("serve")
+@click.argument("model")
+@click.option("--pod", required=True, metavar="NAME", help="The machine, as `superpod catalog` lists it.")
+@shared.machine_size
+@shared.machine
+@shared.serving_work
+@shared.common
+def command(model: str, pod: str, **options: Any) -> None:
+    """Serve MODEL: the most tokens per second under the latency targets, and what limits them.
+
+    MODEL is a catalogue name or the path of a Hugging Face config.json. Deployment and layout are searched.
+    """
+    answer(shared.scenario(model, pod, shared.serving(options), options), "serve", options)

@@ -1,0 +1,42 @@
+"""`superpod train`: one training step of a model on a machine."""
+
+from typing import Any
+
+import click
+
+from superpod.cli import options as shared
+from superpod.cli.deliver import deliver
+from superpod.plan.scenario import Scenario
+
+
+@click.command("train")
+@click.argument("model")
+@click.option("--pod", required=True, metavar="NAME", help="The machine, as `superpod catalog` lists it.")
+@shared.machine_size
+@shared.machine
+@shared.training_work
+@shared.common
+def command(model: str, pod: str, **options: Any) -> None:
+    """Train MODEL: how long one step takes, and what limits it.
+
+    MODEL is a catalogue name or the path of a Hugging Face config.json. The layout is searched; each option that pins a
+    degree narrows the search.
+    """
+    answer(shared.scenario(model, pod, shared.training(options), options), "train", options)
+
+
+def answer(question: Scenario, verb: str, options: dict[str, Any]) -> None:
+    """Evaluate a scenario and deliver its report."""
+    from superpod.cli.report_page import report_page
+    from superpod.plan.evaluate import evaluate
+
+    catalogue = shared.open_catalogue(options)
+    report = evaluate(catalogue, question)
+    sources = catalogue.sources()
+    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
+    deliver(
+        verb,
+        {"report": report, "sources": cited},
+        lambda full: report_page(report, cited, full=full),
+        shared.outputs(options),
+    )

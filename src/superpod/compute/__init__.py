@@ -1,0 +1,1 @@
+"""What one operator costs on one rank."""

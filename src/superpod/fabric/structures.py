@@ -1,0 +1,122 @@
+"""What share of a rank's injection a structure can carry, for a group of a given size and a traffic pattern.
+
+Switched structures carry all of it, up to their bisection. In a mesh a rank's links lead to fixed neighbours, so a small
+group uses few of them, and all-to-all traffic crosses many.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from superpod.fabric.topology import FabricTier
+from superpod.result import Num
+
+
+def neighbour_share(tier: FabricTier, held: Num, arity: Num) -> Num:
+    """Return the usable share for ring-like collectives.
+
+    `held` members of the group lie under one instance of the tier, in `arity` instances of the tier below.
+    """
+    return NEIGHBOUR[tier.structure](tier, _extent(tier, held, arity))
+
+
+def everyone_share(tier: FabricTier, held: Num, arity: Num) -> Num:
+    """Return the usable share for uniform all-to-all; arguments as for `neighbour_share`."""
+    size = _extent(tier, held, arity)
+    return np.minimum(EVERYONE[tier.structure](tier, size), NEIGHBOUR[tier.structure](tier, size))
+
+
+def _extent(tier: FabricTier, held: Num, arity: Num) -> Num:
+    """Return the members along the tier's axes: `dims` counts its ranks, or the instances of the tier below."""
+    on_axes = tier.structure in {"full_mesh", "mesh", "torus"}
+    return arity if on_axes and np.prod(_shape(tier)) < tier.ranks_count else held
+
+
+def _whole(tier: FabricTier, size: Num) -> Num:
+    del tier
+    return np.ones_like(size)
+
+
+def _bisection(tier: FabricTier, size: Num) -> Num:
+    """In uniform all-to-all half of the bytes cross the middle, so a bisection share beta carries min(1, 2 beta) of it.
+
+    A group that fills less than half of the tier can be placed beside the cut and is not slowed by it.
+    """
+    crossing = np.minimum(1.0, 2.0 * tier.bisection_frac)
+    return np.where(size > tier.ranks_count / 2.0, crossing, 1.0)
+
+
+def _shape(tier: FabricTier) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    return np.asarray(tier.dims or (tier.arity_count,), dtype=float)
+
+
+def _filled(tier: FabricTier, size: Num) -> list[Num]:
+    """Return how many ranks a compact group of `size` occupies along each axis, the first axis filled first."""
+    extents: list[Num] = []
+    left = size
+    for dim in _shape(tier):
+        extents.append(np.minimum(dim, np.maximum(left, 1.0)))
+        left = left / extents[-1]
+    return extents
+
+
+def _full_mesh_neighbour(tier: FabricTier, size: Num) -> Num:
+    """Return sum(e_i - 1) / sum(d_i - 1): the ports that lead to members (nD full mesh, arXiv 2503.20377)."""
+    used = sum((extent - 1.0 for extent in _filled(tier, size)), 0.0)
+    return np.maximum(used, 1.0) / np.sum(_shape(tier) - 1.0)
+
+
+def _full_mesh_everyone(tier: FabricTier, size: Num) -> Num:
+    """Return the share under dimension-ordered all-to-all: axis i carries S (e_i - 1) / e_i over e_i - 1 ports.
+
+    The slowest axis is the shortest with more than one member: rate e_min ports (checked against a max-min solver for
+    uniform traffic on whole meshes: time m N / k for shortest side k).
+    """
+    shortest: Num = np.inf
+    for extent in _filled(tier, size):
+        shortest = np.minimum(shortest, np.where(extent > 1.0, extent, np.inf))
+    ports = np.sum(_shape(tier) - 1.0)
+    return np.where(np.isfinite(shortest), np.minimum(shortest, ports), ports) / ports
+
+
+def _torus_neighbour(tier: FabricTier, size: Num) -> Num:
+    """A ring along each axis that the group fills: two links of 2D for each axis in use."""
+    axes = sum((np.where(extent > 1.0, 1.0, 0.0) for extent in _filled(tier, size)), 0.0)
+    return np.maximum(axes, 1.0) / float(len(_shape(tier)))
+
+
+def _torus_everyone(tier: FabricTier, size: Num) -> Num:
+    """Return 8 b / k over the injection 2 D b: the longest axis k limits uniform all-to-all (ties split)."""
+    return _longest_axis_share(tier, size, wrap=8.0)
+
+
+def _mesh_everyone(tier: FabricTier, size: Num) -> Num:
+    """Return 4 b / k over the injection 2 D b: without wraparound half of the torus."""
+    return _longest_axis_share(tier, size, wrap=4.0)
+
+
+def _longest_axis_share(tier: FabricTier, size: Num, *, wrap: float) -> Num:
+    longest: Num = 1.0
+    for dim, extent in zip(_shape(tier), _filled(tier, size), strict=True):
+        # A part of a torus axis is a line without wraparound, which carries half.
+        whole = np.where(extent < dim, 0.5 if wrap > 4.0 else 1.0, 1.0)
+        longest = np.maximum(longest, extent / whole)
+    return np.minimum(1.0, wrap / longest / (2.0 * len(_shape(tier))))
+
+
+NEIGHBOUR: dict[str, Callable[[FabricTier, Num], Num]] = {
+    "switch": _whole,
+    "clos": _whole,
+    "dragonfly": _whole,
+    "full_mesh": _full_mesh_neighbour,
+    "torus": _torus_neighbour,
+    "mesh": _torus_neighbour,
+}
+EVERYONE: dict[str, Callable[[FabricTier, Num], Num]] = {
+    "switch": _bisection,
+    "clos": _bisection,
+    "dragonfly": _bisection,
+    "full_mesh": _full_mesh_everyone,
+    "torus": _torus_everyone,
+    "mesh": _mesh_everyone,
+}

@@ -1,0 +1,112 @@
+"""A pod, or several, becomes a list of tiers with bare numbers per rank."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from superpod.catalog.calibration import LinkCalibration
+from superpod.catalog.load import Catalogue
+from superpod.catalog.provenance import FactReader
+from superpod.catalog.schema import Pod, ScaleOut, Tier
+from superpod.errors import ScenarioError
+from superpod.result import Num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FabricTier:
+    """One level: how many ranks one instance holds, and what one rank can send into it, one direction."""
+
+    name: str
+    ranks_count: float
+    arity_count: float
+    bytes_per_s: float
+    latency_s: float
+    structure: str
+    dims: tuple[int, ...]
+    bisection_frac: float
+    in_network_reduction: bool
+    scale_out: bool
+    link: LinkCalibration
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fabric:
+    """The tiers from the innermost out. `ideal` makes every transfer free: the chip without its system."""
+
+    tiers: tuple[FabricTier, ...]
+    ranks_per_chip: float
+    ranks_per_pod: float
+    pods_count: float
+    ideal: bool = False
+
+    @property
+    def ranks_count(self) -> float:
+        """All ranks of all pods."""
+        return self.ranks_per_pod * self.pods_count
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """`size` ranks, every `stride`-th one, that communicate. Both may be columns."""
+
+    size: Num
+    stride: Num = 1.0
+
+
+def ranks_per_chip(reader: FactReader, dies_count: float | None, pod: Pod) -> float:
+    """Return how many ranks one package is."""
+    return reader.number("dies_count", dies_count) if pod.rank == "die" else 1.0
+
+
+def build(catalogue: Catalogue, reader: FactReader, pod: Pod, pods_count: float, per_chip: float) -> Fabric:
+    """Return the fabric of `pods_count` pods; raise MissingFactError for an unpublished bandwidth or latency."""
+    inner = (0, *(tier.chips_count for tier in pod.tiers))
+    tiers = [
+        _tier(catalogue, reader, tier, f"tiers.{tier.name}", (float(tier.chips_count), float(below)), per_chip, scale_out=False)
+        for tier, below in zip(pod.tiers, inner, strict=False)
+    ]
+    if pods_count > 1:
+        if pod.scale_out is None:
+            raise ScenarioError(f"{pod.name} has no scale-out network in the catalogue", where=f"pods/{pod.id}", hint="use --pods 1")
+        chips = (pod.chips_count * pods_count, pod.chips_count)
+        tiers.append(_tier(catalogue, reader, pod.scale_out, "scale_out", chips, per_chip, scale_out=True))
+    return Fabric(
+        tiers=tuple(tiers), ranks_per_chip=per_chip, ranks_per_pod=pod.chips_count * per_chip, pods_count=pods_count
+    )
+
+
+def members(fabric: Fabric, group: Group) -> list[Num]:
+    """Return how many members of a group share one instance of each tier, from the innermost out.
+
+    Members are `stride` ranks apart, so an instance of R ranks holds min(size, max(1, floor(R / stride))) of them.
+    """
+    held: list[Num] = []
+    for tier in fabric.tiers:
+        held.append(np.minimum(group.size, np.maximum(1.0, np.floor(tier.ranks_count / group.stride))))
+    return held
+
+
+def _tier(
+    catalogue: Catalogue,
+    reader: FactReader,
+    tier: Tier | ScaleOut,
+    where: str,
+    chips: tuple[float, float],
+    per_chip: float,
+    *,
+    scale_out: bool,
+) -> FabricTier:
+    """`chips` counts the packages under one instance of the tier and of the tier below (0: single ranks)."""
+    return FabricTier(
+        name=tier.name,
+        ranks_count=chips[0] * per_chip,
+        arity_count=chips[0] / chips[1] if chips[1] else chips[0] * per_chip,
+        bytes_per_s=reader.number(f"{where}.bandwidth_bytes_per_s", tier.bandwidth_bytes_per_s) / per_chip,
+        latency_s=reader.number(f"{where}.latency_s", tier.latency_s),
+        structure=tier.structure,
+        dims=tier.dims,
+        bisection_frac=reader.number(f"{where}.bisection_frac", tier.bisection_frac),
+        in_network_reduction=tier.in_network_reduction,
+        scale_out=scale_out,
+        link=catalogue.link(tier.calibration),
+    )

@@ -1,0 +1,1 @@
+"""One file per parallel axis: what its groups send for one layer, one micro-batch or one step."""

@@ -1,0 +1,26 @@
+"""Context parallelism: ring attention passes keys and values around (arXiv 2310.01889)."""
+
+import numpy as np
+
+from superpod.catalog.model_spec import Attention, GroupedQueryAttention, LatentAttention
+from superpod.fabric.collectives import collective_time
+from superpod.fabric.topology import Fabric, Group
+from superpod.result import Num
+
+
+def layer_time(fabric: Fabric, group: Group, attention: Attention, tokens: Num, tensor: Num) -> Num:
+    """Return the time of c - 1 exchanges of one rank's keys and values, forward; the backward pass takes about twice.
+
+    Each step sends this rank's (s / c) tokens of keys and values in 16 bits.
+    """
+    step = collective_time("p2p", fabric, group, tokens * kv_width(attention, tensor) * 2.0)
+    return (group.size - 1.0) * step
+
+
+def kv_width(attention: Attention, tensor: Num) -> Num:
+    """Return the key and value elements of one token on one tensor rank."""
+    if isinstance(attention, GroupedQueryAttention):
+        return 2.0 * np.maximum(attention.kv_heads_count / tensor, 1.0) * attention.head_dim
+    if isinstance(attention, LatentAttention):
+        return float(attention.kv_lora_rank + attention.qk_rope_dim)
+    return attention.heads_count / tensor * attention.key_dim * attention.value_dim / 64.0

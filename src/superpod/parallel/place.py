@@ -1,0 +1,43 @@
+"""Where groups sit: the order of axes gives each group its stride over ranks, so its place on the fabric's tiers."""
+
+from dataclasses import dataclass
+
+from superpod.fabric.topology import Group
+from superpod.parallel.layout import Layout
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Groups:
+    """The communication groups of a layout."""
+
+    tensor: Group
+    context: Group
+    data: Group
+    pipeline: Group
+    expert: Group
+    expert_tensor: Group
+    expert_data: Group
+
+
+def groups(layout: Layout) -> Groups:
+    """Return the groups under the layout's order, tensor ranks always innermost.
+
+    Expert groups run over consecutive ranks of the tensor x context x data block; where the pipeline lies between
+    context and data, an expert group wider than tensor x context jumps over it.
+    """
+    inner = layout.tensor * layout.context
+    if layout.order == "tp-cp-dp-pp":
+        data_stride, pipeline_stride = inner, inner * layout.data
+        expert_stride = layout.expert_tensor
+    else:
+        data_stride, pipeline_stride = inner * layout.pipeline, inner
+        expert_stride = layout.expert_tensor * layout.pipeline
+    return Groups(
+        tensor=Group(size=layout.tensor),
+        context=Group(size=layout.context, stride=layout.tensor),
+        data=Group(size=layout.data, stride=data_stride),
+        pipeline=Group(size=layout.pipeline, stride=pipeline_stride),
+        expert=Group(size=layout.expert, stride=expert_stride),
+        expert_tensor=Group(size=layout.expert_tensor),
+        expert_data=Group(size=layout.expert_data, stride=layout.expert * expert_stride),
+    )

@@ -1,0 +1,83 @@
+"""The answer to a scenario: numbers, where the time goes, what binds, and on whose word it all rests."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from superpod.catalog.provenance import UsedFact
+from superpod.result import Limit, Term
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Metric:
+    """One number of the answer. `key` is its name in JSON; `unit` is SI (s, token/s, B, W, FLOP/s, USD, or a share '')."""
+
+    key: str
+    label: str
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Share:
+    """A named part of memory, in bytes."""
+
+    name: str
+    amount_bytes: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """A layout that was considered: what it would have reached, and why it was not chosen."""
+
+    layout: Mapping[str, float | str]
+    value: float
+    why: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sensitivity:
+    """How the headline answers to one fact: elasticity = relative change of the headline per relative change of the fact."""
+
+    where: str
+    elasticity: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What one machine does with one workload."""
+
+    question: str  # one sentence
+    work: str  # "train" or "serve"
+    model: str  # id@version
+    pod: str  # id@version
+    pod_name: str
+    state: str
+    cards_count: float
+    cards_used_count: float
+    pods_count: float
+    precision: str
+    headline: Metric
+    band: tuple[float, float]  # the headline's low and high
+    metrics: tuple[Metric, ...]
+    breakdowns: tuple[Term, ...]  # one per step kind: a train step, or a prefill and a decode step
+    memory: tuple[tuple[str, tuple[Share, ...]], ...]  # (pool, parts); parts sum to what one rank holds
+    limits: tuple[Limit, ...]
+    binding: str  # one sentence: what limits the answer, and by how much
+    layout: Mapping[str, float | str]
+    runners_up: tuple[Candidate, ...]
+    considered_count: int
+    feasible_count: int
+    sensitivities: tuple[Sensitivity, ...]
+    facts: tuple[UsedFact, ...]
+    notes: tuple[str, ...]
+    catalogue_hash: str
+    version: str
+
+    @property
+    def estimates(self) -> tuple[UsedFact, ...]:
+        """The facts that nobody published: estimates, assumptions and the user's own numbers."""
+        return tuple(used for used in self.facts if used.fact.kind in {"estimate", "assumed", "user"})
+
+    def metric(self, key: str) -> Metric:
+        """Return a metric by its key; raise KeyError where the answer has none."""
+        return next(item for item in (self.headline, *self.metrics) if item.key == key)

@@ -1,0 +1,48 @@
+"""The user's question as one frozen object."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Training:
+    """Pre-training: what one optimizer step consumes."""
+
+    batch_sequences: int = 4096
+    sequence_tokens: int = 4096
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Serving:
+    """Steady-state serving of equal requests under latency targets.
+
+    `draft_tokens` multi-token-prediction tokens are proposed each step and accepted with `acceptance_frac`.
+    `mode` is `aggregated`, `disaggregated` or `auto` (whichever serves more).
+    """
+
+    prompt_tokens: int = 4096
+    output_tokens: int = 1024
+    ttft_s: float = 5.0
+    tpot_s: float = 0.05
+    draft_tokens: int = 0
+    acceptance_frac: float = 0.7
+    mode: str = "auto"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scenario:
+    """One model on one or more pods.
+
+    `cards` or `pods` sizes the machine (both None: the pod as catalogued). `precision` is a row of
+    `workload.precision.PRECISIONS` or `auto`. `fixed` pins layout degrees, e.g. {"tensor": 8}.
+    """
+
+    model: str
+    pod: str
+    work: Training | Serving
+    pods: int | None = None
+    cards: int | None = None
+    precision: str = "auto"
+    facility: str = "us-large"
+    fixed: Mapping[str, float | str] = field(default_factory=dict)
+    ideal_fabric: bool = False

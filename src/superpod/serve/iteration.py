@@ -1,0 +1,139 @@
+"""The time of one pass through the model while serving: a batch of prompts, or one decode step."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts, ModelSpec
+from superpod.compute.cost import op_time
+from superpod.compute.device import Device
+from superpod.fabric.topology import Fabric
+from superpod.parallel.axes import expert, pipeline, tensor
+from superpod.parallel.layout import Layout
+from superpod.parallel.place import Groups, groups
+from superpod.result import Num, Term, total
+from superpod.workload.build import head, layer
+from superpod.workload.op import Op
+from superpod.workload.phase import Phase
+from superpod.workload.precision import Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Seconds of one layer, or of a whole pass, by what is waited for."""
+
+    attention: Num
+    feed_forward: Num
+    tensor: Num
+    dispatch: Num
+    combine: Num
+    hidden: Num  # transfers that a second micro-batch's kernels cover, as a saving
+
+    def plus(self, other: "Part", times: Num) -> "Part":
+        """Return self + times x other."""
+        return Part(**{name: getattr(self, name) + times * getattr(other, name) for name in self.__dataclass_fields__})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """Everything a pass needs besides its phase and layout."""
+
+    spec: ModelSpec
+    device: Device
+    fabric: Fabric
+    precision: Precision
+
+
+def pass_time(engine: Engine, layout: Layout, phase: Phase) -> Term:
+    """Return the time of one pass of `phase` over all layers and the vocabulary projection.
+
+    Each layer runs its kernels and then waits for its collectives; where splitting the batch in two and letting one
+    half compute while the other's tokens travel is faster, that is used (arXiv 2506.12708, section 4.2.3).
+    """
+    placed = groups(layout)
+    spent = Part(attention=0.0, feed_forward=0.0, tensor=0.0, dispatch=0.0, combine=0.0, hidden=0.0)
+    for group in engine.spec.layers:
+        spent = spent.plus(_layer(engine, group, layout, placed, phase), float(group.count))
+    hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, layout.tensor)
+    hops = np.where(layout.pipeline > 1, (layout.pipeline - 1.0) * hop, 0.0)
+    projection = _seconds(head(engine.spec, phase, layout.partition, engine.precision), engine.device)
+    return _term(phase.kind, spent, projection, hops)
+
+
+def draft_time(engine: Engine, layout: Layout, phase: Phase, draft_tokens: int) -> Term:
+    """Return the time of proposing `draft_tokens` by multi-token-prediction layers shaped like the last layer group.
+
+    One pass of one layer and the vocabulary projection for each draft, one query token a sequence.
+    """
+    if not draft_tokens:
+        return Term(name="draft", time_s=0.0 * phase.tokens)
+    single = replace(phase, tokens=phase.sequences)
+    part = _layer(engine, engine.spec.layers[-1], layout, groups(layout), single)
+    projection = _seconds(head(engine.spec, single, layout.partition, engine.precision), engine.device)
+    one = part.attention + part.feed_forward + part.tensor + part.dispatch + part.combine - part.hidden + projection
+    return Term(name="draft", time_s=draft_tokens * one)
+
+
+def _layer(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> Part:
+    """Return one layer's part: the whole batch in one go, or in two overlapped halves, whichever is faster."""
+    whole = _sequential(engine, group, layout, placed, phase)
+    if not isinstance(group.ffn, MixtureOfExperts):
+        return whole
+    half = _sequential(engine, group, layout, placed, replace(phase, sequences=phase.sequences / 2, tokens=phase.tokens / 2))
+    plain = _sum(whole)
+    kernels, waits = half.attention + half.feed_forward, half.tensor + half.dispatch + half.combine
+    overlapped = 2.0 * np.maximum(kernels, waits)
+    enough = np.asarray(phase.tokens) >= 2.0
+    return replace(whole, hidden=np.where(enough, np.maximum(plain - overlapped, 0.0), 0.0))
+
+
+def _sequential(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> Part:
+    work = layer(engine.spec, group, phase, layout.partition, engine.precision)
+    block = tensor.block_time(
+        engine.fabric, placed.tensor, phase.tokens, engine.spec.hidden_count, sequence_parallel=phase.kind == "prefill"
+    )
+    dispatch: Num = 0.0
+    combine: Num = 0.0
+    blocks = 2.0
+    if isinstance(group.ffn, MixtureOfExperts):
+        blocks = 2.0 if group.ffn.shared_width_count else 1.0
+        sent = expert.exchange_times(
+            engine.fabric, placed.expert, group.ffn, engine.spec.hidden_count, phase.tokens, layout.partition, engine.precision
+        )
+        dispatch, combine = (np.where(layout.expert > 1, item, 0.0) for item in sent)
+    return Part(
+        attention=_seconds(work.attention, engine.device),
+        feed_forward=_seconds(work.ffn, engine.device),
+        tensor=np.where(layout.tensor > 1, blocks * block, 0.0),
+        dispatch=dispatch,
+        combine=combine,
+        hidden=0.0,
+    )
+
+
+def _sum(part: Part) -> Num:
+    return part.attention + part.feed_forward + part.tensor + part.dispatch + part.combine
+
+
+def _term(kind: str, spent: Part, projection: Num, hops: Num) -> Term:
+    """Return the breakdown; hidden transfers are taken off the waits they belong to."""
+    waits = spent.tensor + spent.dispatch + spent.combine
+    exposed = 1.0 - np.minimum(spent.hidden / np.maximum(waits, 1e-12), 1.0)
+    # What overlap saves beyond the waits themselves cannot be saved: kernels are never hidden.
+    return total(
+        f"{kind} pass",
+        Term(name="attention", time_s=spent.attention),
+        Term(name="feed-forward and experts", time_s=spent.feed_forward),
+        Term(name="tensor-parallel collectives", time_s=spent.tensor * exposed),
+        Term(name="expert dispatch", time_s=spent.dispatch * exposed),
+        Term(name="expert combine", time_s=spent.combine * exposed),
+        Term(name="vocabulary projection", time_s=projection),
+        Term(name="pipeline transfers", time_s=hops),
+    )
+
+
+def _seconds(operators: tuple[Op, ...], device: Device) -> Num:
+    spent: Num = 0.0
+    for op in operators:
+        spent = spent + op_time(op, device)
+    return spent

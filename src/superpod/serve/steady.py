@@ -1,0 +1,96 @@
+"""Steady-state serving of equal requests: decode and prefill rates of one instance, and how both share a machine.
+
+No queueing: rates are at saturation, latencies without waiting.
+"""
+
+from dataclasses import dataclass
+
+from superpod.parallel.layout import Layout
+from superpod.result import Num, Term, total
+from superpod.serve.iteration import Engine, draft_time, pass_time
+from superpod.serve.memory import ServingMemory, serving_memory
+from superpod.workload.phase import decode_phase, prefill_phase
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decode:
+    """One decode instance layout at a batch of `sequences` per attention group."""
+
+    layout: Layout
+    sequences: Num
+    term: Term
+    tpot_s: Num
+    tokens_per_s_rank: Num
+    memory: ServingMemory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefill:
+    """One prefill instance layout that reads `sequences` prompts per attention group in one pass."""
+
+    layout: Layout
+    sequences: Num
+    term: Term
+    pass_s: Num
+    tokens_per_s_rank: Num
+    memory: ServingMemory
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Requests:
+    """What arrives: prompt and output tokens of each request, and how drafts fare."""
+
+    prompt_tokens: float
+    output_tokens: float
+    draft_tokens: int
+    acceptance_frac: float
+
+    @property
+    def tokens_per_step(self) -> float:
+        """Tokens that one decode step yields: 1 + a + a^2 + ... over the drafts, each needing the one before."""
+        return sum(self.acceptance_frac**draft for draft in range(self.draft_tokens + 1))
+
+
+def decode(engine: Engine, layout: Layout, sequences: Num, requests: Requests) -> Decode:
+    """Return one decode layout's step, TPOT and rate, at the mean context of a request half way through its output."""
+    context = requests.prompt_tokens + requests.output_tokens / 2.0
+    phase = decode_phase(sequences, context, 1.0 + requests.draft_tokens)
+    step = pass_time(engine, layout, phase)
+    term = total("decode step", *step.parts, draft_time(engine, layout, phase, requests.draft_tokens))
+    tpot = term.time_s / requests.tokens_per_step
+    # With p stages p batches are in flight, so each rank still serves one batch per traversal time over p.
+    rate = sequences / (layout.tensor * tpot)
+    return Decode(
+        layout=layout,
+        sequences=sequences,
+        term=term,
+        tpot_s=tpot,
+        tokens_per_s_rank=rate,
+        memory=serving_memory(engine.spec, layout, sequences, context, engine.precision),
+    )
+
+
+def prefill(engine: Engine, layout: Layout, sequences: Num, requests: Requests) -> Prefill:
+    """Return one prefill layout's pass time and rate."""
+    phase = prefill_phase(sequences, requests.prompt_tokens)
+    step = pass_time(engine, layout, phase)
+    term = total("prefill pass", *step.parts)
+    return Prefill(
+        layout=layout,
+        sequences=sequences,
+        term=term,
+        pass_s=term.time_s,
+        tokens_per_s_rank=sequences * requests.prompt_tokens / (layout.tensor * term.time_s),
+        memory=serving_memory(engine.spec, layout, sequences, requests.prompt_tokens, engine.precision),
+    )
+
+
+def shared_time(decoding: Decode, prefilling: Prefill, requests: Requests) -> Num:
+    """Return the share of time that one instance spends on prompts when it serves both phases in turn.
+
+    A group of b sequences finishes b / (output x TPOT) requests a second of decoding, each asking one prompt's time:
+    c = b t_prompt / (output x TPOT), share = c / (1 + c).
+    """
+    prompt_s = prefilling.pass_s / prefilling.sequences
+    load = decoding.sequences * prompt_s / (requests.output_tokens * decoding.tpot_s)
+    return load / (1.0 + load)

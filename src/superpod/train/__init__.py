@@ -1,0 +1,1 @@
+"""One optimizer step: the pipeline's passes, what they wait for, and the update at its end."""

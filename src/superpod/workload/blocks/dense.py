@@ -1,0 +1,23 @@
+"""The feed-forward block that every token passes."""
+
+from superpod.catalog.model_spec import DenseFeedForward
+from superpod.result import Num
+from superpod.workload.op import Op, elementwise, gemm
+from superpod.workload.phase import Partition, Phase
+from superpod.workload.precision import Precision
+
+
+def operators(ffn: DenseFeedForward, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
+    """Return the forward kernels of one rank: up (and gate), activation, down."""
+    return products("ffn", phase.tokens, hidden, ffn.width_count / part.tensor, gated=ffn.gated, precision=precision)
+
+
+def products(name: str, tokens: Num, hidden: int, width: Num, *, gated: bool, precision: Precision) -> tuple[Op, ...]:
+    """Return up, activation and down products of `tokens` rows through a feed-forward of `width`."""
+    size = (precision.weight_bytes, precision.activation_bytes)
+    fan = 2.0 if gated else 1.0
+    return (
+        gemm(f"{name} up", rows=tokens, columns=fan * width, depth=hidden, dtype=precision.matmul, element_bytes=size),
+        elementwise(f"{name} activation", tokens * width * (fan + 1.0) * 2.0),
+        gemm(f"{name} down", rows=tokens, columns=hidden, depth=width, dtype=precision.matmul, element_bytes=size),
+    )

@@ -1,0 +1,129 @@
+"""Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), dense or with a sparse indexer."""
+
+import numpy as np
+
+from superpod.catalog.model_spec import LatentAttention
+from superpod.result import Num
+from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, elementwise, gemm
+from superpod.workload.phase import Partition, Phase
+from superpod.workload.precision import Precision
+
+
+def operators(attention: LatentAttention, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
+    """Return the forward kernels of one rank.
+
+    Down-projections are replicated over tensor ranks, heads are split. Prefill and training expand keys and values per
+    head; decode absorbs the up-projections into queries and outputs and attends in the latent space (section 2.1.2).
+    """
+    heads = attention.heads_count / part.tensor
+    size = (precision.weight_bytes, precision.activation_bytes)
+    common = {"rows": phase.tokens, "dtype": precision.matmul, "element_bytes": size}
+    query_width = heads * (attention.qk_nope_dim + attention.qk_rope_dim)
+    query_depth = attention.q_lora_rank or hidden
+    latent = attention.kv_lora_rank + attention.qk_rope_dim
+    core = absorbed if phase.kind == "decode" else expanded
+    compressed = attention.q_lora_rank > 0
+    down = gemm("q and kv down", columns=float(attention.q_lora_rank + latent), depth=hidden, **common)
+    return (
+        down,
+        elementwise("latent norms", phase.tokens * (attention.q_lora_rank + latent) * 4.0),
+        gemm("q up" if compressed else "q", columns=query_width, depth=query_depth, **common),
+        *indexer(attention, hidden, phase, precision),
+        *core(attention, heads, phase, precision),
+        gemm("attention out", columns=hidden, depth=heads * attention.v_dim, **common),
+    )
+
+
+def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Precision) -> tuple[Op, ...]:
+    """Return up-projection of keys and values and ordinary attention over them."""
+    nope, rope, value = attention.qk_nope_dim, attention.qk_rope_dim, attention.v_dim
+    context = selected(attention, phase.context)
+    width = nope + rope
+    return (
+        gemm(
+            "kv up",
+            rows=phase.tokens,
+            columns=heads * (nope + value),
+            depth=attention.kv_lora_rank,
+            dtype=precision.matmul,
+            element_bytes=(precision.weight_bytes, precision.activation_bytes),
+        ),
+        elementwise("rope", phase.tokens * heads * width * 4.0, backward_ratio=1.0),
+        Op(
+            name="attention",
+            kind=ATTENTION,
+            dtype=precision.attention,
+            flop=2.0 * phase.tokens * context * heads * (width + value),
+            traffic_bytes=phase.tokens * heads * (2.0 * width + 2.0 * value) * 2.0,
+            rows=phase.tokens / phase.sequences,
+            columns=phase.keys,
+            depth=width,
+            groups=phase.sequences * heads,
+            backward_ratio=2.5,
+        ),
+    )
+
+
+def absorbed(attention: LatentAttention, heads: Num, phase: Phase, precision: Precision) -> tuple[Op, ...]:
+    """Return attention in the latent space: one shared key-value head of width kv_lora + rope for all query heads."""
+    latent, rope = attention.kv_lora_rank, attention.qk_rope_dim
+    keys = selected(attention, phase.keys)
+    shape = {"rows": phase.tokens, "dtype": precision.attention, "element_bytes": (2.0, 2.0), "groups": heads}
+    cache_bytes = phase.sequences * keys * (latent + rope) * precision.kv_bytes
+    query_bytes = phase.tokens * heads * (2.0 * latent + rope) * 2.0
+    return (
+        gemm("absorb keys", columns=latent, depth=attention.qk_nope_dim, **shape),
+        Op(
+            name="attention",
+            kind=DECODE_ATTENTION,
+            dtype=precision.attention,
+            flop=2.0 * phase.tokens * selected(attention, phase.context) * heads * (2.0 * latent + rope),
+            traffic_bytes=cache_bytes + query_bytes,
+            rows=heads * phase.tokens / phase.sequences,
+            columns=keys,
+            depth=latent + rope,
+            groups=phase.sequences,
+        ),
+        gemm("absorb values", columns=attention.v_dim, depth=latent, **shape),
+    )
+
+
+def indexer(attention: LatentAttention, hidden: int, phase: Phase, precision: Precision) -> tuple[Op, ...]:
+    """Return the lightning indexer that picks keys (DeepSeek-V3.2): low-rank queries against one key per token."""
+    if not attention.sparse_top_k_count or not attention.indexer_heads_count:
+        return ()  # dense attention, or a layer that reuses an earlier layer's choice
+    heads, dim = attention.indexer_heads_count, attention.indexer_dim
+    size = (precision.weight_bytes, precision.activation_bytes)
+    return (
+        gemm(
+            "indexer projection",
+            rows=phase.tokens,
+            columns=float(heads * dim + dim + heads),
+            depth=attention.q_lora_rank or hidden,
+            dtype=precision.matmul,
+            element_bytes=size,
+        ),
+        Op(
+            name="indexer scores",
+            kind=DECODE_ATTENTION if phase.kind == "decode" else ATTENTION,
+            dtype=precision.matmul,
+            flop=2.0 * phase.tokens * phase.context * heads * dim,
+            traffic_bytes=phase.sequences * phase.keys * dim * precision.activation_bytes,
+            rows=phase.tokens / phase.sequences,
+            columns=phase.keys,
+            depth=float(dim),
+            groups=phase.sequences * heads,
+        ),
+    )
+
+
+def selected(attention: LatentAttention, context: Num) -> Num:
+    """Return the keys that a query attends to: all, or the indexer's choice."""
+    return np.minimum(context, attention.sparse_top_k_count) if attention.sparse_top_k_count else context
+
+
+def kv_bytes_per_token(attention: LatentAttention, part: Partition, precision: Precision) -> Num:
+    """Return the cache bytes of one token: the latent vector, whole on every tensor rank, and the indexer's key."""
+    del part
+    indexer_bytes = attention.indexer_dim * precision.activation_bytes if attention.indexer_heads_count else 0.0
+    return (attention.kv_lora_rank + attention.qk_rope_dim) * precision.kv_bytes + indexer_bytes

@@ -1,0 +1,56 @@
+"""The mixture of experts: router, shared expert, permutation and the routed experts of one rank."""
+
+import numpy as np
+
+from superpod.catalog.model_spec import MixtureOfExperts
+from superpod.result import Num
+from superpod.workload.blocks.dense import products
+from superpod.workload.op import Op, elementwise, gemm
+from superpod.workload.phase import Partition, Phase
+from superpod.workload.precision import Precision
+
+
+def operators(ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
+    """Return the forward kernels of one rank; time is set by the fullest rank, `load_imbalance` times the mean."""
+    tokens = phase.tokens / part.tensor if part.sequence_parallel else phase.tokens
+    router = gemm("router", rows=tokens, columns=float(ffn.experts_count), depth=hidden, dtype="bf16", element_bytes=(2.0, 2.0))
+    permute = elementwise("permute", tokens * ffn.top_k * hidden * 2.0 * (precision.dispatch_bytes + precision.combine_bytes))
+    shared: tuple[Op, ...] = ()
+    if ffn.shared_width_count:
+        width = ffn.shared_width_count / part.tensor
+        shared = products("shared expert", phase.tokens, hidden, width, gated=True, precision=precision)
+    return (router, permute, *shared, *routed(ffn, hidden, phase, part, precision))
+
+
+def routed(ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
+    """Return the grouped products over the experts that one rank holds.
+
+    With e ranks and E experts a rank holds max(E / e, 1) of them (more ranks than experts means replicas), and receives
+    the visits of all ranks in equal shares, times the imbalance of the fullest rank. Weights of an expert that none of
+    the T k visits chose are not read: expected share 1 - (1 - 1/E)^(T k).
+    """
+    slots = np.maximum(ffn.experts_count / part.expert, 1.0)
+    tokens = phase.tokens / part.tensor * part.expert_tensor
+    visits = tokens * ffn.top_k * load_imbalance(ffn, tokens, part)
+    everyone = tokens * part.expert * ffn.top_k
+    touched = slots * (1.0 - (1.0 - 1.0 / ffn.experts_count) ** everyone) if phase.kind == "decode" else slots
+    size = (precision.weight_bytes, precision.activation_bytes)
+    width = ffn.width_count / part.expert_tensor
+    fan = 2.0 if ffn.gated else 1.0
+    shape = {"rows": visits / slots, "groups": slots, "read_groups": touched, "dtype": precision.matmul, "element_bytes": size}
+    return (
+        gemm("experts up", columns=fan * width, depth=hidden, **shape),
+        elementwise("experts activation", visits * width * (fan + 1.0) * 2.0),
+        gemm("experts down", columns=hidden, depth=width, **shape),
+    )
+
+
+def load_imbalance(ffn: MixtureOfExperts, tokens: Num, part: Partition) -> Num:
+    """Return visits of the fullest rank over the mean, for a balanced router that still draws at random.
+
+    A rank's visits are nearly Poisson with mean mu = tokens k; the largest of e draws exceeds the mean by about
+    sqrt(2 ln e / mu) (expected maximum of e Gaussians; e.g. David & Nagaraja, Order Statistics, 2003, section 10.5).
+    Routers that are not balanced are worse; one rank has no imbalance.
+    """
+    mean = np.maximum(tokens * ffn.top_k, 1.0)
+    return 1.0 + np.sqrt(2.0 * np.log(np.maximum(part.expert, 1.0)) / mean)

@@ -1,0 +1,94 @@
+"""Operators as sizes: flop, bytes and shapes of the work that one rank does. No hardware here."""
+
+from dataclasses import dataclass, replace
+
+from superpod.result import Num
+
+GEMM = "gemm"
+ATTENTION = "attention"  # score-value kernel over many query rows
+DECODE_ATTENTION = "decode_attention"  # the same for one or a few query rows per sequence
+ELEMENTWISE = "elementwise"
+SOFTMAX = "softmax"  # row-wise, several sweeps over its input
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Op:
+    """One kernel. A GEMM is `groups` products of (rows x depth) by (depth x columns)."""
+
+    name: str
+    kind: str
+    dtype: str
+    flop: Num
+    traffic_bytes: Num
+    rows: Num = 1.0
+    columns: Num = 1.0
+    depth: Num = 1.0
+    groups: Num = 1.0
+    backward_ratio: float = 2.0
+    kernels_count: float = 1.0
+
+
+def gemm(
+    name: str,
+    *,
+    rows: Num,
+    columns: Num,
+    depth: Num,
+    dtype: str,
+    element_bytes: tuple[float, float],
+    groups: Num = 1.0,
+    read_groups: Num | None = None,
+) -> Op:
+    """Return a (grouped) matrix product.
+
+    flop = 2 groups rows columns depth; traffic = read_groups x weights + groups x (inputs + outputs).
+    `element_bytes` is (weights, activations); outputs are written in 2 bytes. `read_groups` is how many of the weight
+    matrices are touched at all, for experts that no token visits.
+    """
+    weight_bytes, activation_bytes = element_bytes
+    touched = groups if read_groups is None else read_groups
+    return Op(
+        name=name,
+        kind=GEMM,
+        dtype=dtype,
+        flop=2.0 * groups * rows * columns * depth,
+        traffic_bytes=touched * columns * depth * weight_bytes + groups * rows * (depth * activation_bytes + columns * 2.0),
+        rows=rows,
+        columns=columns,
+        depth=depth,
+        groups=groups,
+    )
+
+
+def elementwise(name: str, traffic_bytes: Num, *, backward_ratio: float = 1.5, kernels_count: float = 1.0) -> Op:
+    """Return a kernel that only moves bytes: norms, activations, residual additions, embedding rows."""
+    return Op(
+        name=name,
+        kind=ELEMENTWISE,
+        dtype="bf16",
+        flop=0.0,
+        traffic_bytes=traffic_bytes,
+        backward_ratio=backward_ratio,
+        kernels_count=kernels_count,
+    )
+
+
+def backward(op: Op) -> tuple[Op, ...]:
+    """Return the kernels of `op`'s backward pass.
+
+    A GEMM becomes the gradient of its input (depth and columns exchanged) and the gradient of its weights (reduced over
+    rows and added to fp32 gradients, 8 bytes a weight). Attention recomputes its scores: 5/2 of the forward products
+    (FlashAttention-2, arXiv 2307.08691, section 3.1). Other kernels move `backward_ratio` times the forward bytes.
+    """
+    if op.kind == GEMM:
+        inputs = replace(op, name=f"{op.name} dgrad", columns=op.depth, depth=op.columns)
+        weights = replace(
+            op,
+            name=f"{op.name} wgrad",
+            rows=op.columns,
+            columns=op.depth,
+            depth=op.rows,
+            traffic_bytes=op.groups * (op.rows * (op.columns + op.depth) * 2.0 + op.columns * op.depth * 8.0),
+        )
+        return inputs, weights
+    return (replace(op, name=f"{op.name} bwd", flop=op.flop * op.backward_ratio, traffic_bytes=op.traffic_bytes * op.backward_ratio),)

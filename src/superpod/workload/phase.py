@@ -1,0 +1,58 @@
+"""How much work arrives: the tokens of one pass and the context they look at."""
+
+from dataclasses import dataclass
+
+from superpod.result import Num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Phase:
+    """One pass over the layers, as one attention rank sees it.
+
+    `tokens` query tokens on this rank (sequences x query tokens of each); every query looks at `context` keys on average
+    (for a causal prefill of s tokens that is s / 2); `keys` are the distinct keys held for each sequence.
+    """
+
+    kind: str  # "train", "prefill" or "decode"
+    sequences: Num
+    tokens: Num
+    context: Num
+    keys: Num
+    fused_attention: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Partition:
+    """What share of a layer one rank holds: tensor-parallel ranks, ranks per expert set, ranks per expert."""
+
+    tensor: Num = 1.0
+    expert: Num = 1.0
+    expert_tensor: Num = 1.0
+    context: Num = 1.0
+    sequence_parallel: bool = True
+
+
+def training_phase(sequences: Num, sequence_tokens: Num, context_ranks: Num, *, fused_attention: bool) -> Phase:
+    """Return the pass of one micro-batch; context parallelism gives each rank 1/c of the tokens, causally balanced."""
+    return Phase(
+        kind="train",
+        sequences=sequences,
+        tokens=sequences * sequence_tokens / context_ranks,
+        context=sequence_tokens / 2.0,
+        keys=sequence_tokens,
+        fused_attention=fused_attention,
+    )
+
+
+def prefill_phase(sequences: Num, prompt_tokens: Num) -> Phase:
+    """Return the pass that reads whole prompts."""
+    return Phase(
+        kind="prefill", sequences=sequences, tokens=sequences * prompt_tokens, context=prompt_tokens / 2.0, keys=prompt_tokens
+    )
+
+
+def decode_phase(sequences: Num, context_tokens: Num, query_tokens: Num) -> Phase:
+    """Return one decode step: `query_tokens` per sequence (1, or 1 + drafts), each over the whole context."""
+    return Phase(
+        kind="decode", sequences=sequences, tokens=sequences * query_tokens, context=context_tokens, keys=context_tokens
+    )
