@@ -2,7 +2,38 @@
 
 import math
 
-PREFIXES = ((1e24, "Y"), (1e21, "Z"), (1e18, "E"), (1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, ""))
+PREFIXES = (
+    (1e24, "Y"),
+    (1e21, "Z"),
+    (1e18, "E"),
+    (1e15, "P"),
+    (1e12, "T"),
+    (1e9, "G"),
+    (1e6, "M"),
+    (1e3, "k"),
+    (1.0, ""),
+)
+ALLOWED_SUFFIXES = (
+    "_s",
+    "_bytes",
+    "_bytes_per_s",
+    "_flop",
+    "_flop_per_s",
+    "_w",
+    "_j",
+    "_usd",
+    "_usd_per_j",
+    "_c",
+    "_m",
+    "_hz",
+    "_per_s",
+    "_frac",
+    "_ratio",
+    "_factor",
+    "_count",
+    "_tokens",
+)
+"""How the name of a number ends: its SI unit, or what makes it a pure number."""
 SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 

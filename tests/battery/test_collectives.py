@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import FABRICS, MESHES, STRUCTURES, Level, fabric, level
 
+from samples import FABRICS, MESHES, STRUCTURES, Level, fabric, level
 from superpod.fabric.collectives import COLLECTIVES, LOWER_BOUNDS, collective_time
 from superpod.fabric.topology import Fabric, Group
 
@@ -17,7 +17,11 @@ EVERY_COLLECTIVE = pytest.mark.parametrize("kind", COLLECTIVES)
 def groups_of(machine: Fabric) -> list[Group]:
     """Return groups that fit: every power of two, some odd sizes, near and spread out."""
     ranks = machine.ranks_count
-    sizes = [float(size) for size in (2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 32, 60, 64, 65, 100, 128, 256, 512) if size <= ranks]
+    sizes = [
+        float(size)
+        for size in (2, 3, 4, 5, 6, 7, 8, 9, 12, 16, 17, 32, 60, 64, 65, 100, 128, 256, 512)
+        if size <= ranks
+    ]
     strides = [float(stride) for stride in (1, 2, 4, 8, 16, 64)]
     return [Group(size=size, stride=stride) for size in sizes for stride in strides if size * stride <= ranks]
 
@@ -91,6 +95,16 @@ def test_all_to_all_is_never_faster_than_the_bisection(structure: str, dims: tup
             np.asarray(LOWER_BOUNDS["all_to_all"](machine, Group(size=float(ranks)), MESSAGES))
             >= bound * (1.0 - 1.0 / ranks) * (1.0 - 1e-12)
         ), axis
+
+
+@pytest.mark.parametrize("bisection_frac", [1.0, 0.5, 0.25, 0.05])
+@pytest.mark.parametrize("structure", sorted(set(STRUCTURES) - MESHES))
+def test_all_to_all_is_never_faster_than_a_tapered_bisection(structure: str, bisection_frac: float) -> None:
+    """Half of each rank's bytes cross the middle, which carries a share of half of the ranks' injection."""
+    machine = fabric(Level(structure=structure, arity=64, bisection_frac=bisection_frac))
+    spent = np.asarray(collective_time("all_to_all", machine, Group(size=64.0), MESSAGES))
+    bound = MESSAGES / 2.0 / (bisection_frac * machine.tiers[0].bytes_per_s)
+    assert np.all(spent >= bound * (1.0 - 1e-12))
 
 
 @pytest.mark.parametrize("structure", STRUCTURES)

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from samples import CATALOGUE, DEVICES
 
+from samples import CATALOGUE, DEVICES
 from superpod.compute.cost import op_time, roofline_time, time_of
 from superpod.result import Num
 from superpod.workload.build import build
@@ -110,7 +110,7 @@ def test_more_work_never_takes_less_time(kind: str, name: str, axis: int) -> Non
 @EVERY_AXIS
 @EVERY_CASE
 def test_time_is_continuous(kind: str, name: str, axis: int) -> None:
-    """A millionth more work costs no more than a millionth more time: there are no steps, and nothing is superlinear."""
+    """A millionth more work costs at most a millionth more time: there are no steps, and nothing is superlinear."""
     for middle in MIDDLES:
         spent = np.asarray(op_time(KINDS[kind].along(axis, SIZES, middle), DEVICES[name]))
         nudged = np.asarray(op_time(KINDS[kind].along(axis, SIZES * (1.0 + 1e-6), middle), DEVICES[name]))
@@ -122,7 +122,9 @@ def test_time_is_continuous(kind: str, name: str, axis: int) -> None:
     case=st.sampled_from(cases()),
     shapes=st.lists(st.tuples(*[st.floats(1.0, 1e6)] * 3, st.integers(1, 512)), min_size=1, max_size=8),
 )
-def test_columns_give_what_their_rows_give(case: tuple[str, str], shapes: list[tuple[float, float, float, int]]) -> None:
+def test_columns_give_what_their_rows_give(
+    case: tuple[str, str], shapes: list[tuple[float, float, float, int]]
+) -> None:
     kind, name = case
     make = KINDS[kind].make
     batch = op_time(make(*(np.array(axis, dtype=float) for axis in zip(*shapes, strict=True))), DEVICES[name])

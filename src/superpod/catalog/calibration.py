@@ -73,7 +73,7 @@ class LinkCalibration:
     """Collective efficiencies of a link family.
 
     `in_network_frac` is the rate of an all-reduce that switches add up, as a share of the injection bandwidth;
-    0 where the fabric has none.
+    0 where the fabric has none. `overlap_tax_frac` is how much kernels slow down per second of transfers beside them.
     """
 
     id: str
@@ -84,6 +84,7 @@ class LinkCalibration:
     all_to_all: CollectiveFit
     p2p: CollectiveFit
     band_frac: float
+    overlap_tax_frac: float
     in_network_frac: float = 0.0
     borrowed_from: str = ""
     note: str = ""

@@ -27,7 +27,7 @@ OUTCOMES: dict[str, tuple[str, Tone]] = {
 }
 
 
-@click.command("claims")
+@click.command("claims", short_help="Published claims recomputed, each with a verdict.")
 @click.argument("claim", required=False, metavar="[ID]")
 @click.option("--details", is_flag=True, help="Show every claim's arithmetic below the table.")
 @shared.common
@@ -55,13 +55,17 @@ def command(claim: str | None, details: bool, **options: Any) -> None:
 def claims_page(verdicts: Sequence[Verdict], sources: Mapping[str, Source], *, details: bool) -> Page:
     """Return the table of verdicts, and with `details` each one's arithmetic."""
     outcomes = [verdict.outcome for verdict in verdicts]
-    tally = ", ".join(f"{outcomes.count(name)} {name}" for name in OUTCOMES if name in outcomes)  # type: ignore[arg-type]
+    tally = ", ".join(f"{outcomes.count(name)} {name}" for name in OUTCOMES if name in outcomes)
     table = Table(title="", columns=COLUMNS, rows=tuple(claim_row(verdict) for verdict in verdicts))
     blocks: list[Block] = [table] if len(verdicts) > 1 else []
     if details:
         blocks.extend(claim_section(verdict, sources) for verdict in verdicts)
     else:
-        blocks.append(Text(title="", lines=("superpod claims ID shows one claim's arithmetic, --details shows all.",), tone="faint"))
+        blocks.append(
+            Text(
+                title="", lines=("superpod claims ID shows one claim's arithmetic, --details shows all.",), tone="faint"
+            )
+        )
     return Page(title="Published claims, recomputed", subtitle=tally, blocks=tuple(blocks))
 
 

@@ -14,11 +14,13 @@ if TYPE_CHECKING:
 BASES = ("as-built", "equal-cards", "equal-flops", "equal-power", "equal-cost")
 
 
-@click.command("compare")
+@click.command("compare", short_help="Machines side by side: chip against system.")
 @click.argument("model")
 @click.option("--pods", "names", required=True, metavar="A,B,C", help="The machines; the first is the baseline.")
 @click.option("--phase", type=click.Choice(("train", "serve")), default="serve", show_default=True, help="The work.")
-@click.option("--at", "basis", type=click.Choice(BASES), default="as-built", show_default=True, help="What is held equal.")
+@click.option(
+    "--at", "basis", type=click.Choice(BASES), default="as-built", show_default=True, help="What is held equal."
+)
 @click.option("--cards", type=shared.COUNT, metavar="N", help="Cards of the baseline, which size the others.")
 @shared.machine
 @shared.training_work
@@ -29,14 +31,15 @@ def command(model: str, names: str, phase: str, basis: str, **options: Any) -> N
 
     The chip factor is what a card would gain under a perfect fabric, the system factor what the real machine keeps of it.
     """
-    from superpod.cli.compare_page import compare_page
-    from superpod.plan.compare import compare
-
     other = shared.SERVING_NAMES if phase == "train" else shared.TRAINING_NAMES
     shared.refuse_given(other, f"does not belong to --phase {phase}")
     work = shared.training(options) if phase == "train" else shared.serving(options)
-    catalogue = shared.open_catalogue(options)
     scenarios = [shared.scenario(model, name, work, options) for name in pod_names(names)]
+
+    from superpod.cli.compare_page import compare_page
+    from superpod.plan.compare import compare
+
+    catalogue = shared.open_catalogue(options)
     comparison = compare(catalogue, scenarios, basis)
     require_contender(comparison)
     sources = catalogue.sources()

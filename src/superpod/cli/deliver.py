@@ -50,5 +50,7 @@ def write_atomically(path: Path, text: str) -> None:
     except OSError as error:
         draft.unlink(missing_ok=True)
         raise SuperpodError(
-            f"cannot write the file: {error.strerror or error}", where=str(path), hint="name a file in a folder that you may write"
+            f"cannot write the file: {error.strerror or error}",
+            where=str(path),
+            hint="name a file in a folder that you may write",
         ) from None

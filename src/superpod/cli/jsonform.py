@@ -32,23 +32,26 @@ def to_json(value: Any) -> Json:
     >>> to_json({"a": (1, float("inf"))})
     {'a': [1, None]}
     """
-    if value is None or isinstance(value, str | bool | int):
-        return value
+    form: Json
     if isinstance(value, float):
-        return float(value) if math.isfinite(value) else None
-    if is_dataclass(value) and not isinstance(value, type):
-        return {item.name: to_json(getattr(value, item.name)) for item in fields(value)}
-    if isinstance(value, Mapping):
-        return {str(key): to_json(item) for key, item in value.items()}
-    if isinstance(value, PurePath):
-        return str(value)
-    if isinstance(value, Set):
-        return [to_json(item) for item in sorted(value)]
-    if isinstance(value, list | tuple):
-        return [to_json(item) for item in value]
-    if hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
-        return to_json(value.tolist())
-    raise TypeError(f"no JSON form for {type(value).__name__}")
+        form = float(value) if math.isfinite(value) else None
+    elif value is None or isinstance(value, str | bool | int):
+        form = value
+    elif is_dataclass(value) and not isinstance(value, type):
+        form = {item.name: to_json(getattr(value, item.name)) for item in fields(value)}
+    elif isinstance(value, Mapping):
+        form = {str(key): to_json(item) for key, item in value.items()}
+    elif isinstance(value, PurePath):
+        form = str(value)
+    elif isinstance(value, list | tuple):
+        form = [to_json(item) for item in value]
+    elif isinstance(value, Set):
+        form = [to_json(item) for item in sorted(value)]
+    elif hasattr(value, "tolist"):  # numpy scalars and arrays, without importing numpy
+        form = to_json(value.tolist())
+    else:
+        raise TypeError(f"no JSON form for {type(value).__name__}")
+    return form
 
 
 def dumps(verb: str, answer: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from importlib import import_module
 import click
 
 from superpod.cli.options import question_words
-from superpod.errors import SuperpodError
+from superpod.errors import SuperpodError, did_you_mean
 
 # A verb's file is imported when it is called or listed; it imports numpy, pydantic and rich only when it runs.
 VERBS = ("catalog", "show", "train", "serve", "compare", "claims")
@@ -38,6 +38,14 @@ class Verbs(click.Group):
         command = import_module(f"superpod.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb of the arguments; a usage error with the closest verbs where there is none."""
+        if args and args[0] not in VERBS and not args[0].startswith("-"):
+            ctx.fail(f"unknown verb {args[0]!r}; {did_you_mean(args[0], VERBS) or 'the verbs are ' + ', '.join(VERBS)}")
+        return super().resolve_command(ctx, args)
+
 
 def print_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     """Print the installed version and leave."""
@@ -53,7 +61,9 @@ def print_version(ctx: click.Context, _param: click.Parameter, asked: bool) -> N
 
 
 @click.command(cls=Verbs, epilog=EXAMPLES, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version.")
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=print_version, help="Print the version."
+)
 def cli() -> None:
     """What will this model do on these supernodes, and does the system beat the chip?"""
     context = click.get_current_context()

@@ -39,7 +39,7 @@ SERVING_NAMES = ("prompt", "output", "ttft", "tpot", "mode", "mtp", "acceptance"
 OUTPUT_FLAGS = ("--html", "--svg")
 
 
-class Duration(click.ParamType):
+class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
     """Seconds, with or without a unit: 2, 2s, 500ms."""
 
     name = "seconds"
@@ -75,8 +75,12 @@ def common(command: Command) -> Command:
     file = click.Path(dir_okay=False, path_type=Path)
     folder = click.Path(exists=True, file_okay=False, path_type=Path)
     for option in (
-        click.option("--estimates", is_flag=True, help="Use the catalogue's flagged estimates for unpublished numbers."),
-        click.option("--set", "settings", multiple=True, metavar="KIND/ID:PATH=NUMBER", help="Replace one number, in SI units."),
+        click.option(
+            "--estimates", is_flag=True, help="Use the catalogue's flagged estimates for unpublished numbers."
+        ),
+        click.option(
+            "--set", "settings", multiple=True, metavar="KIND/ID:PATH=NUMBER", help="Replace one number, in SI units."
+        ),
         click.option(
             "--catalog",
             "folders",
@@ -102,7 +106,9 @@ def machine_size(command: Command) -> Command:
 
 def machine(command: Command) -> Command:
     """Add the options of a scenario that are the same for all work."""
-    command = click.option("--facility", default="us-large", show_default=True, metavar="NAME", help="The building.")(command)
+    command = click.option("--facility", default="us-large", show_default=True, metavar="NAME", help="The building.")(
+        command
+    )
     return click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)(command)
 
 
@@ -113,12 +119,16 @@ def training_work(command: Command) -> Command:
         for name in ("tp", "cp", "pp", "vp", "dp", "ep", "etp")
     ]
     options = [
-        click.option("--batch", type=COUNT, default=4096, show_default=True, metavar="SEQUENCES", help="Sequences a step."),
+        click.option(
+            "--batch", type=COUNT, default=4096, show_default=True, metavar="SEQUENCES", help="Sequences a step."
+        ),
         click.option("--seq", type=COUNT, default=4096, show_default=True, metavar="TOKENS", help="Tokens a sequence."),
         *degrees,
         click.option("--micro-batch", type=COUNT, metavar="SEQUENCES", help="Pin the sequences of one pass."),
         click.option("--zero", type=click.Choice(("0", "1", "2", "3")), help="Pin the ZeRO stage."),
-        click.option("--recompute", type=click.Choice(("none", "selective", "full")), help="Pin activation recomputation."),
+        click.option(
+            "--recompute", type=click.Choice(("none", "selective", "full")), help="Pin activation recomputation."
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -128,14 +138,24 @@ def training_work(command: Command) -> Command:
 def serving_work(command: Command) -> Command:
     """Add the options of steady-state serving."""
     options = [
-        click.option("--prompt", type=COUNT, default=4096, show_default=True, metavar="TOKENS", help="Prompt of a request."),
-        click.option("--output", type=COUNT, default=1024, show_default=True, metavar="TOKENS", help="Output of a request."),
-        click.option("--ttft", type=DURATION, default="5s", show_default=True, metavar="TIME", help="Time to the first token."),
-        click.option("--tpot", type=DURATION, default="50ms", show_default=True, metavar="TIME", help="Time per output token."),
+        click.option(
+            "--prompt", type=COUNT, default=4096, show_default=True, metavar="TOKENS", help="Prompt of a request."
+        ),
+        click.option(
+            "--output", type=COUNT, default=1024, show_default=True, metavar="TOKENS", help="Output of a request."
+        ),
+        click.option(
+            "--ttft", type=DURATION, default="5s", show_default=True, metavar="TIME", help="Time to the first token."
+        ),
+        click.option(
+            "--tpot", type=DURATION, default="50ms", show_default=True, metavar="TIME", help="Time per output token."
+        ),
         click.option(
             "--mode", type=click.Choice(("auto", "aggregated", "disaggregated")), default="auto", show_default=True
         ),
-        click.option("--mtp", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Draft tokens a step."),
+        click.option(
+            "--mtp", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Draft tokens a step."
+        ),
         click.option(
             "--acceptance",
             type=click.FloatRange(0.0, 1.0),

@@ -20,11 +20,12 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A table column. `wraps` lets it fold; a narrow terminal leaves out the columns with the highest `drop` first."""
+    """A table column. `wraps` lets it fold, `cuts` lets a terminal cut it to one line; a narrow terminal leaves out the columns with the highest `drop` first."""
 
     label: str
     right: bool = False
     wraps: bool = False
+    cuts: bool = False
     drop: int = 0
 
 
@@ -41,12 +42,13 @@ class Table:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """Paragraphs, or a list where `bullets` is set."""
+    """Paragraphs, or a list where `bullets` is set; `cuts` lets a terminal cut the items to one line each."""
 
     title: str
     lines: tuple[str, ...]
     bullets: bool = False
     tone: Tone = "plain"
+    cuts: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from superpod.cli import options as shared
 from superpod.cli.train import answer
 
 
-@click.command("serve")
+@click.command("serve", short_help="Serving under latency targets: tokens/s and what limits it.")
 @click.argument("model")
 @click.option("--pod", required=True, metavar="NAME", help="The machine, as `superpod catalog` lists it.")
 @shared.machine_size

@@ -9,7 +9,7 @@ from superpod.cli.deliver import deliver
 from superpod.plan.scenario import Scenario
 
 
-@click.command("train")
+@click.command("train", short_help="One training step: its time and what limits it.")
 @click.argument("model")
 @click.option("--pod", required=True, metavar="NAME", help="The machine, as `superpod catalog` lists it.")
 @shared.machine_size

@@ -1,6 +1,7 @@
 """Numbers in the reader's units: the display side of `superpod.units`."""
 
 import math
+from collections.abc import Callable
 
 from superpod.units import human, percent, significant
 
@@ -74,14 +75,14 @@ def count(value: float | None) -> str:
     return f"{value:,.0f}" if math.isfinite(value) and value == round(value) else significant(value)
 
 
-WRITERS = {
+WRITERS: dict[str, Callable[[float], str]] = {
     "": percent,
     "s": duration,
     "USD": dollars,
     "count": count,
     "USD/J": lambda value: f"{significant(value * JOULES_PER_KWH)} USD/kWh",
-    "USD/token": lambda value: f"{significant(value * 1e6)} USD per million tokens",
-    "1/s": lambda value: f"{percent(value * DURATIONS[0][0])} a year",
+    "USD/token": lambda value: f"{significant(value * 1e6)} USD/M tokens",
+    "1/s": lambda value: f"{percent(math.expm1(value * DURATIONS[0][0]))} a year",
 }
 
 

@@ -18,7 +18,8 @@ class Layout:
     """Degrees of tensor, context, pipeline, data, expert and expert-tensor parallelism, and how they are used.
 
     `virtual` is the number of model chunks a stage holds, `micro_batch` the sequences of one pass. Expert groups are
-    cut from the ranks of tensor x context x data: expert x expert_tensor divides that product.
+    cut from the ranks of tensor x context x data: expert x expert_tensor divides that product. `staged` data ranks pool
+    their prompts: each takes a share of tokens for the projections and a share of heads for attention itself.
     """
 
     tensor: Num = 1.0
@@ -29,6 +30,7 @@ class Layout:
     expert: Num = 1.0
     expert_tensor: Num = 1.0
     micro_batch: Num = 1.0
+    staged: Num = 1.0
     zero: str = "1"
     recompute: str = "none"
     overlap: str = "data"

@@ -7,7 +7,8 @@ import numpy as np
 from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts, ModelSpec
 from superpod.compute.cost import op_time
 from superpod.compute.device import Device
-from superpod.fabric.topology import Fabric
+from superpod.fabric.collectives import collective_time
+from superpod.fabric.topology import Fabric, Group
 from superpod.parallel.axes import expert, pipeline, tensor
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import Groups, groups
@@ -56,8 +57,7 @@ def pass_time(engine: Engine, layout: Layout, phase: Phase) -> Term:
         spent = spent.plus(_layer(engine, group, layout, placed, phase), float(group.count))
     hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, layout.tensor)
     hops = np.where(layout.pipeline > 1, (layout.pipeline - 1.0) * hop, 0.0)
-    projection = _seconds(head(engine.spec, phase, layout.partition, engine.precision), engine.device)
-    return _term(phase.kind, spent, projection, hops)
+    return _term(phase.kind, spent, _projection(engine, layout, phase), hops)
 
 
 def draft_time(engine: Engine, layout: Layout, phase: Phase, draft_tokens: int) -> Term:
@@ -69,9 +69,26 @@ def draft_time(engine: Engine, layout: Layout, phase: Phase, draft_tokens: int) 
         return Term(name="draft", time_s=0.0 * phase.tokens)
     single = replace(phase, tokens=phase.sequences)
     part = _layer(engine, engine.spec.layers[-1], layout, groups(layout), single)
-    projection = _seconds(head(engine.spec, single, layout.partition, engine.precision), engine.device)
-    one = part.attention + part.feed_forward + part.tensor + part.dispatch + part.combine - part.hidden + projection
+    one = _sum(part) - part.hidden + _projection(engine, layout, single)
     return Term(name="draft", time_s=draft_tokens * one)
+
+
+def head_ranks(fabric: Fabric, layout: Layout) -> Num:
+    """Return the ranks that share the vocabulary projection: those of an instance inside the first tier of whole chips."""
+    node = next((tier.ranks_count for tier in fabric.tiers if tier.ranks_count > fabric.ranks_per_chip), 1.0)
+    return np.maximum(np.minimum(layout.tensor * layout.data, node), layout.tensor)
+
+
+def _projection(engine: Engine, layout: Layout, phase: Phase) -> Num:
+    """Return the vocabulary projection of one pass, its columns split over `head_ranks`, after gathering their tokens."""
+    sharing = head_ranks(engine.fabric, layout)
+    pooled = sharing / layout.tensor
+    gathered = replace(phase, sequences=phase.sequences * pooled, tokens=phase.tokens * pooled)
+    kernels = head(engine.spec, gathered, replace(layout.partition, tensor=sharing), engine.precision)
+    rows = gathered.sequences if phase.kind == "prefill" else gathered.tokens
+    message = rows * engine.spec.hidden_count * 2.0
+    gather = collective_time("all_gather", engine.fabric, Group(size=pooled, stride=layout.tensor), message)
+    return _seconds(kernels, engine.device) + np.where(pooled > 1, gather, 0.0)
 
 
 def _layer(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> Part:
@@ -81,8 +98,10 @@ def _layer(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, ph
         return whole
     half = _sequential(engine, group, layout, placed, replace(phase, sequences=phase.sequences / 2, tokens=phase.tokens / 2))
     plain = _sum(whole)
-    kernels, waits = half.attention + half.feed_forward, half.tensor + half.dispatch + half.combine
-    overlapped = 2.0 * np.maximum(kernels, waits)
+    kernels = half.attention + half.feed_forward + half.tensor  # its collectives stand in the way of the next kernel
+    waits = half.dispatch + half.combine
+    tax = engine.fabric.tiers[-1].link.overlap_tax_frac
+    overlapped = 2.0 * (np.maximum(kernels, waits) + tax * np.minimum(kernels, waits))
     enough = np.asarray(phase.tokens) >= 2.0
     return replace(whole, hidden=np.where(enough, np.maximum(plain - overlapped, 0.0), 0.0))
 
@@ -104,11 +123,20 @@ def _sequential(engine: Engine, group: LayerGroup, layout: Layout, placed: Group
     return Part(
         attention=_seconds(work.attention, engine.device),
         feed_forward=_seconds(work.ffn, engine.device),
-        tensor=np.where(layout.tensor > 1, blocks * block, 0.0),
+        tensor=np.where(layout.tensor > 1, blocks * block, 0.0) + _staged(engine, group, layout, phase),
         dispatch=dispatch,
         combine=combine,
         hidden=0.0,
     )
+
+
+def _staged(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase) -> Num:
+    """Return the exchanges of staged attention, which only prompts use."""
+    if phase.kind != "prefill":
+        return 0.0
+    pool = Group(size=layout.staged, stride=layout.tensor)
+    spent = tensor.staged_time(engine.fabric, pool, group.attention, phase.tokens)
+    return np.where(layout.staged > 1, spent, 0.0)
 
 
 def _sum(part: Part) -> Num:
@@ -117,14 +145,13 @@ def _sum(part: Part) -> Num:
 
 def _term(kind: str, spent: Part, projection: Num, hops: Num) -> Term:
     """Return the breakdown; hidden transfers are taken off the waits they belong to."""
-    waits = spent.tensor + spent.dispatch + spent.combine
-    exposed = 1.0 - np.minimum(spent.hidden / np.maximum(waits, 1e-12), 1.0)
-    # What overlap saves beyond the waits themselves cannot be saved: kernels are never hidden.
+    waits = spent.dispatch + spent.combine
+    exposed = 1.0 - np.minimum(spent.hidden / np.maximum(waits, 1e-12), 1.0)  # kernels are never hidden
     return total(
         f"{kind} pass",
         Term(name="attention", time_s=spent.attention),
         Term(name="feed-forward and experts", time_s=spent.feed_forward),
-        Term(name="tensor-parallel collectives", time_s=spent.tensor * exposed),
+        Term(name="tensor-parallel collectives", time_s=spent.tensor),
         Term(name="expert dispatch", time_s=spent.dispatch * exposed),
         Term(name="expert combine", time_s=spent.combine * exposed),
         Term(name="vocabulary projection", time_s=projection),

@@ -33,6 +33,7 @@ class Pass:
     tensor: Num
     context: Num
     expert: Num
+    hidden: Num  # transfers behind kernels; they occupy the links that data-parallel traffic wants
 
     def scaled(self, factor: Num) -> "Pass":
         """Return every part multiplied by `factor`."""
@@ -94,7 +95,8 @@ def step_time(
     bubble = bubble_count * (body.time_s + hops)
     share = parameter_share(spec, layout)
     stage_layers = np.ceil(spec.layers_count / (layout.pipeline * layout.virtual)) * layout.virtual
-    exchanged = _data_term(layout, fabric, placed, share, passes, body.compute, stage_layers)
+    window = np.maximum(body.compute - body.hidden, 0.0)
+    exchanged = _data_term(layout, fabric, placed, share, passes, window, stage_layers)
     update = _optimizer_time(layout, share, device, precision)
     term = total(
         "training step",
@@ -141,7 +143,7 @@ def _stage(
     """Return one micro-batch on the fullest stage: the mean layer times the layers of v chunks, rounded up."""
     chunks = layout.pipeline * layout.virtual
     layers = np.ceil(spec.layers_count / chunks) * layout.virtual
-    mean = Pass(compute=0.0, recompute=0.0, attention=0.0, tensor=0.0, context=0.0, expert=0.0)
+    mean = Pass(compute=0.0, recompute=0.0, attention=0.0, tensor=0.0, context=0.0, expert=0.0, hidden=0.0)
     for group in spec.layers:
         share = group.count / spec.layers_count
         mean = mean.plus(_layer(spec, group, layout, phase, device, fabric, placed, precision).scaled(share))
@@ -168,7 +170,7 @@ def _layer(
     collective = _tensor_time(layout, group, fabric, placed, phase, spec.hidden_count)
     ring = context.layer_time(fabric, placed.context, group.attention, phase.tokens, layout.tensor)
     compute = forward + _seconds(backward_ops, device)
-    exchanged = _expert_time(layout, group, fabric, placed, phase, spec.hidden_count, precision, compute)
+    exchanged, hidden = _expert_time(layout, group, fabric, placed, phase, spec.hidden_count, precision, compute)
     return Pass(
         compute=compute,
         recompute=recompute,
@@ -176,6 +178,7 @@ def _layer(
         tensor=collective * (2.0 + again),
         context=np.maximum(ring - attention / 3.0, 0.0) + np.maximum(2.0 * ring - attention * 2.0 / 3.0, 0.0),
         expert=exchanged,
+        hidden=hidden,
     )
 
 
@@ -217,19 +220,21 @@ def _expert_time(
     hidden: int,
     precision: Precision,
     compute: Num,
-) -> Num:
-    """Return the exposed all-to-all of a layer, forward and backward; overlapped schedules hide it behind kernels.
+) -> tuple[Num, Num]:
+    """Return the exposed and the hidden all-to-all of a layer, forward and backward.
 
-    With `data+expert` overlap a second micro-batch computes while the first one's tokens travel, so only what exceeds
-    the layer's kernels is exposed (DualPipe, arXiv 2412.19437, section 3.2.1).
+    With `data+expert` overlap a second micro-batch computes while the first one's tokens travel (DualPipe,
+    arXiv 2412.19437, section 3.2.1): what exceeds the layer's kernels is exposed, and the engines that drive the
+    transfers are taken from the kernels.
     """
     if not isinstance(group.ffn, MixtureOfExperts):
-        return 0.0 * compute
-    sent = expert.exchange_times(
-        fabric, placed.expert, group.ffn, hidden, phase.tokens, layout.partition, precision
-    )
+        return 0.0 * compute, 0.0 * compute
+    sent = expert.exchange_times(fabric, placed.expert, group.ffn, hidden, phase.tokens, layout.partition, precision)
     exchanged = np.where(layout.expert > 1, 2.0 * (sent[0] + sent[1]), 0.0)
-    return np.maximum(exchanged - compute, 0.0) if layout.overlap == "data+expert" else exchanged
+    if layout.overlap != "data+expert":
+        return exchanged, 0.0 * exchanged
+    covered = np.minimum(exchanged, compute)
+    return exchanged - covered + fabric.tiers[-1].link.overlap_tax_frac * covered, covered
 
 
 def _head(spec: ModelSpec, layout: Layout, phase: Phase, device: Device, precision: Precision) -> Num:

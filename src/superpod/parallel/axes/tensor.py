@@ -1,5 +1,6 @@
 """Tensor parallelism, with or without sequence parallelism (arXiv 2205.05198, section 4.2)."""
 
+from superpod.catalog.model_spec import Attention, GroupedQueryAttention, LatentAttention
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.topology import Fabric, Group
 from superpod.result import Num
@@ -18,3 +19,23 @@ def block_time(fabric: Fabric, group: Group, tokens: Num, hidden: int, *, sequen
         gather = collective_time("all_gather", fabric, group, message)
         return gather + collective_time("reduce_scatter", fabric, group, message)
     return collective_time("all_reduce", fabric, group, message)
+
+
+def staged_time(fabric: Fabric, group: Group, attention: Attention, tokens: Num) -> Num:
+    """Return the exchanges of attention whose projections are split by tokens and whose heads are split by ranks.
+
+    Latent attention gathers its compressed queries and keys before, and exchanges head outputs after (SP-TP-SP,
+    arXiv 2506.12708, section 4.3.1); others exchange queries, keys and values before (arXiv 2309.14509). Linear layers
+    keep their tokens.
+    """
+    if isinstance(attention, LatentAttention):
+        latent = attention.q_lora_rank + attention.kv_lora_rank + attention.qk_rope_dim
+        before = collective_time("all_gather", fabric, group, group.size * tokens * latent * ELEMENT_BYTES)
+        width = attention.heads_count * attention.v_dim
+    elif isinstance(attention, GroupedQueryAttention):
+        width = attention.heads_count * attention.head_dim
+        moved = width + 2.0 * attention.kv_heads_count * attention.head_dim
+        before = collective_time("all_to_all", fabric, group, tokens * moved * ELEMENT_BYTES)
+    else:
+        return 0.0 * tokens * group.size
+    return before + collective_time("all_to_all", fabric, group, tokens * width * ELEMENT_BYTES)

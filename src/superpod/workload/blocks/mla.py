@@ -49,6 +49,8 @@ def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
             element_bytes=(precision.weight_bytes, precision.activation_bytes),
         ),
         elementwise("rope", phase.tokens * heads * width * 4.0, backward_ratio=1.0),
+        # Keys are put together from their two parts: read both, write both.
+        elementwise("assemble keys", phase.tokens * heads * (nope + width) * 2.0, backward_ratio=1.0),
         Op(
             name="attention",
             kind=ATTENTION,

@@ -1,0 +1,201 @@
+"""`superpod show`: one catalogue entry with every fact and its source."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from superpod.catalog.model_spec import ModelSpec
+from superpod.catalog.schema import Chip, Facility, Pod
+from superpod.cli import options as shared
+from superpod.cli.deliver import deliver
+from superpod.cli.facts import facts_table, unpublished
+from superpod.cli.model_page import model_section
+from superpod.cli.page import Block, Cell, Column, Page, Section, Table, Text, Tone
+from superpod.cli.wording import DASH, count
+from superpod.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from superpod.catalog.load import Catalogue
+    from superpod.catalog.provenance import Source
+
+Entry = Chip | Pod | Facility | ModelSpec
+STATE_TONES: dict[str, Tone] = {
+    "shipping": "good",
+    "listed": "good",
+    "announced": "warn",
+    "roadmap": "warn",
+    "cancelled": "bad",
+}
+
+
+@click.command("show", short_help="Show an entry with all its facts and who said them.")
+@click.argument("name")
+@shared.common
+def command(name: str, **options: Any) -> None:
+    """Show a chip, pod, model or facility with all its facts and who said them.
+
+    NAME is an id or another name of an entry, or the path of a Hugging Face config.json.
+    """
+    from superpod.workload.parameters import count_parameters
+
+    catalogue = shared.open_catalogue(options)
+    found = find(catalogue, name)
+    sources = catalogue.sources()
+    entries = [
+        {
+            "kind": kind,
+            "entry": entry,
+            **({"parameters": count_parameters(entry)} if isinstance(entry, ModelSpec) else {}),
+        }
+        for kind, entry in found
+    ]
+    deliver(
+        "show",
+        {"entries": entries},
+        lambda full: show_page(catalogue, found, sources, full=full),
+        shared.outputs(options),
+    )
+
+
+def find(catalogue: Catalogue, name: str) -> list[tuple[str, Entry]]:
+    """Return every entry of that name with its kind; raise UnknownNameError where there is none."""
+    path = Path(name)
+    if path.suffix == ".json" or path.is_dir():
+        from superpod.catalog.huggingface import read_config, spec_from_config
+
+        return [("model", spec_from_config(read_config(path), name))]
+    readers: tuple[tuple[str, Callable[[str], Entry]], ...] = (
+        ("pod", catalogue.pod),
+        ("chip", catalogue.chip),
+        ("model", catalogue.model),
+        ("facility", catalogue.facility),
+    )
+    wanted, _, rest = name.partition("/")
+    plain = name.partition("@")[0]
+    found: list[tuple[str, Entry]] = []
+    for kind, read in readers:
+        if rest and wanted not in {kind, f"{kind}s"}:
+            continue
+        try:
+            found.append((kind, read(rest or plain)))
+        except UnknownNameError:
+            continue
+    if not found:
+        known = [entry for kind in ("pods", "chips", "models", "facilities") for entry in catalogue.names(kind)]
+        raise UnknownNameError("entry", name, known)
+    return found
+
+
+def show_page(
+    catalogue: Catalogue, found: list[tuple[str, Entry]], sources: Mapping[str, Source], *, full: bool
+) -> Page:
+    """Return the page of all entries of one name."""
+    blocks: list[Block] = []
+    for kind, entry in found:
+        if isinstance(entry, ModelSpec):
+            parts = model_section(entry, declared_source(catalogue, entry), sources)
+        else:
+            parts = entry_blocks(entry, sources, full=full)
+        blocks.extend(parts if len(found) == 1 else (Section(title=f"{kind} {entry.id}", blocks=parts),))
+    kind, first = found[0]
+    state = getattr(first, "state", "")
+    badges = (Cell(text=state, tone=STATE_TONES.get(state, "plain")),) if state else ()
+    version = f"@{first.version}" if first.version else ""
+    return Page(title=first.name, subtitle=f"{kind} {first.id}{version}", blocks=tuple(blocks), badges=badges)
+
+
+def entry_blocks(entry: Chip | Pod | Facility, sources: Mapping[str, Source], *, full: bool) -> tuple[Block, ...]:
+    """Return the description and the facts of an entry that is not a model."""
+    rows = [(label, text) for label, text in described(entry) if text]
+    columns = (Column(label="item"), Column(label="content", wraps=True))
+    blocks: list[Block] = [Table(title="", columns=columns, rows=tuple(rows), compact=True)]
+    if isinstance(entry, Pod):
+        blocks.append(tiers_table(entry))
+    blocks.append(facts_table("Facts", entry.facts.items(), sources, full=full))
+    missing = unpublished(entry.facts)
+    if missing:
+        blocks.append(Text(title="Not published", lines=(", ".join(missing),)))
+    return tuple(blocks)
+
+
+def described(entry: Chip | Pod | Facility) -> list[tuple[str, str]]:
+    """Return what an entry says about itself in words."""
+    lines = [("also called", ", ".join(entry.aliases))]
+    if isinstance(entry, Chip):
+        lines = [("vendor", entry.vendor), ("state", entry.state), ("operator efficiencies", entry.calibration), *lines]
+    if isinstance(entry, Pod):
+        cards = f"{count(entry.chips_count * entry.pods_count)} of {entry.chip}"
+        several = (
+            f", {count(entry.pods_count)} pods of {entry.base or count(entry.chips_count)}"
+            if entry.pods_count > 1
+            else ""
+        )
+        lines = [
+            ("vendor", entry.vendor),
+            ("state", entry.state),
+            ("cards", cards + several),
+            *lines,
+            ("structure", entry.structure_note),
+        ]
+    return [*lines, ("note", entry.note)]
+
+
+def tiers_table(pod: Pod) -> Table:
+    """Return the fabric from the innermost tier out."""
+    columns = (
+        Column(label="tier"),
+        Column(label="cards", right=True),
+        Column(label="structure"),
+        Column(label="medium"),
+        Column(label="protocol", drop=1),
+        Column(label="reduces in network", drop=2),
+        Column(label="link efficiencies", drop=3),
+    )
+    rows = [
+        (
+            tier.name,
+            count(tier.chips_count),
+            structure(tier.structure, tier.dims),
+            tier.medium,
+            tier.protocol or DASH,
+            "yes" if tier.in_network_reduction else "no",
+            tier.calibration,
+        )
+        for tier in pod.tiers
+    ]
+    out = pod.scale_out
+    if out is not None:
+        reduces = "yes" if out.in_network_reduction else "no"
+        rows.append(
+            (
+                out.name,
+                DASH,
+                structure(out.structure, out.dims),
+                out.medium,
+                out.protocol or DASH,
+                reduces,
+                out.calibration,
+            )
+        )
+    return Table(title="Fabric, innermost tier first", columns=columns, rows=tuple(rows))
+
+
+def structure(name: str, dims: tuple[int, ...]) -> str:
+    """Return a structure with its axes.
+
+    >>> structure("full_mesh", (8, 8))
+    'full mesh 8 × 8'
+    """
+    return f"{name.replace('_', ' ')} {' × '.join(str(size) for size in dims)}".strip()
+
+
+def declared_source(catalogue: Catalogue, model: ModelSpec) -> str:
+    """Return the source that stands for a model's whole file; empty for a model that is not in the catalogue."""
+    from superpod.catalog.load import read_toml
+
+    files = [path for folder in catalogue.folders for path in (folder / "models").rglob(f"{model.id}.toml")]
+    return str(read_toml(files[-1]).get("source", "")) if files else ""

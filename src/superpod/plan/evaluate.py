@@ -1,0 +1,106 @@
+"""Scenario to Report: resolve, search, explain. Nothing is computed here that a layer below could compute."""
+
+import hashlib
+from importlib.metadata import PackageNotFoundError, version
+
+from superpod.catalog.calibration import LinkCalibration
+from superpod.catalog.load import Catalogue
+from superpod.plan import explain_serve, explain_train
+from superpod.plan.answer import Answer, Repricer
+from superpod.plan.machine import Machine, machine
+from superpod.plan.report import Report
+from superpod.plan.scenario import Scenario, Training
+from superpod.plan.sensitivity import sensitivities
+
+
+def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
+    """Answer a scenario; raise a SuperpodError that says what is missing, contradictory or infeasible."""
+    made = machine(catalogue, scenario)
+    answer, price = solve(made, scenario)
+    lean = sensitivities(catalogue, scenario, made, price)
+    low, high = lean.band
+    value = answer.headline.value
+    return Report(
+        question=question(made, scenario),
+        work="train" if isinstance(scenario.work, Training) else "serve",
+        model=f"{made.spec.id}@{made.spec.version}",
+        pod=f"{made.pod.id}@{made.pod.version}",
+        pod_name=made.pod.name,
+        state=made.pod.state,
+        cards_count=made.cards_count,
+        cards_used_count=answer.cards_used_count,
+        pods_count=made.pods_count,
+        precision=made.precision.name,
+        headline=answer.headline,
+        band=(value * low, value * high),
+        metrics=answer.metrics,
+        breakdowns=answer.breakdowns,
+        memory=answer.memory,
+        limits=answer.limits,
+        binding=answer.binding,
+        layout=answer.layout,
+        runners_up=answer.runners_up,
+        considered_count=answer.considered_count,
+        feasible_count=answer.feasible_count,
+        sensitivities=lean.ranked,
+        facts=made.facts,
+        notes=(*answer.notes, *notes(made)),
+        catalogue_hash=facts_hash(made),
+        version=package_version(),
+    )
+
+
+def solve(made: Machine, scenario: Scenario) -> tuple[Answer, Repricer]:
+    """Search the machine for the best plan of the scenario's work."""
+    if isinstance(scenario.work, Training):
+        return explain_train.answer(made, scenario.work, scenario.fixed)
+    return explain_serve.answer(made, scenario.work, scenario.fixed)
+
+
+def question(made: Machine, scenario: Scenario) -> str:
+    """Return the scenario as a sentence."""
+    many = f"{made.pods_count:g} x {made.pod.name}" if made.pods_count > 1 else made.pod.name
+    work = scenario.work
+    if isinstance(work, Training):
+        what = f"train {made.spec.name} with {work.batch_sequences:,} sequences of {work.sequence_tokens:,} tokens a step"
+    else:
+        what = (
+            f"serve {made.spec.name}, {work.prompt_tokens:,} tokens in and {work.output_tokens:,} out, "
+            f"TTFT up to {work.ttft_s:g} s and TPOT up to {work.tpot_s * 1e3:g} ms"
+        )
+    return f"{what}, on {many} ({made.cards_count:,.0f} cards)"
+
+
+def notes(made: Machine) -> tuple[str, ...]:
+    """Return what a reader must know of the machine before trusting the numbers."""
+    said: list[str] = []
+    if made.pod.state in {"roadmap", "announced", "cancelled"}:
+        said.append(f"{made.pod.name} is {made.pod.state}: no such machine can be bought, and its numbers are the vendor's word")
+    calibration = made.device.calibration
+    if calibration.borrowed_from:
+        said.append(f"operator efficiencies of {made.chip.name} are partly borrowed from {calibration.borrowed_from}")
+    said += [f"link efficiencies of {link.name} are borrowed from {link.borrowed_from}" for link in links(made) if link.borrowed_from]
+    estimated = [used.where for used in made.facts if used.fact.kind == "estimate"]
+    if estimated:
+        said.append(f"rests on {len(estimated)} estimate(s) that nobody has published: {', '.join(estimated)}")
+    return tuple(said)
+
+
+def links(made: Machine) -> list[LinkCalibration]:
+    """Return the link calibrations in use, each once."""
+    return list({tier.link.id: tier.link for tier in made.fabric.tiers}.values())
+
+
+def facts_hash(made: Machine) -> str:
+    """Return a short content hash of every fact in use: two answers with the same hash rest on the same numbers."""
+    lines = sorted(f"{used.where}={used.fact.value!r}" for used in made.facts)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
+
+
+def package_version() -> str:
+    """Return the installed version, or `unknown` when run from a tree."""
+    try:
+        return version("superpod")
+    except PackageNotFoundError:
+        return "unknown"
+

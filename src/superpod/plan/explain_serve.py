@@ -1,0 +1,198 @@
+"""A serving search put into an Answer."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from superpod.errors import InfeasibleError
+from superpod.parallel.layout import Layout
+from superpod.plan.answer import Answer, Repricer, binding_term
+from superpod.plan.machine import Machine
+from superpod.plan.report import Candidate, Metric, Share
+from superpod.plan.scenario import Serving
+from superpod.plan.serve_search import Deployment, ServeSearch, instance_ranks, search
+from superpod.result import Limit
+from superpod.serve.iteration import Engine
+from superpod.serve.memory import ServingMemory, usable_bytes
+from superpod.serve.steady import Requests, decode, prefill
+from superpod.units import human, percent
+
+
+def answer(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) -> tuple[Answer, Repricer]:
+    """Search and explain; raise InfeasibleError with the nearest misses where nothing meets memory and targets."""
+    found = search(machine, work, fixed)
+    if found.best is None:
+        raise infeasible(machine, work, found)
+    best = found.best
+
+    def again(other: Machine) -> float:
+        return repriced(other, work, best)
+
+    return explained(machine, work, found, best), again
+
+
+def repriced(other: Machine, work: Serving, best: Deployment) -> float:
+    """Return what the same instances would serve on another machine, pools rebalanced without rounding."""
+    engine = Engine(spec=other.spec, device=other.device, fabric=other.fabric, precision=other.precision)
+    requests = Requests(
+        prompt_tokens=float(work.prompt_tokens),
+        output_tokens=float(work.output_tokens),
+        draft_tokens=work.draft_tokens,
+        acceptance_frac=work.acceptance_frac,
+    )
+    one = decode(engine, best.decode.layout, best.decode.sequences, requests)
+    two = prefill(engine, best.prefill.layout, best.prefill.sequences, requests)
+    # Rank-seconds that one output token costs in both phases; the rate is its reciprocal whichever way ranks are shared.
+    cost = 1.0 / float(one.tokens_per_s_rank) + requests.prompt_tokens / requests.output_tokens / float(two.tokens_per_s_rank)
+    return other.ranks_count / cost
+
+
+def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deployment) -> Answer:
+    """Return the answer for the best deployment."""
+    memory = memory_limit(machine, best.decode.memory)
+    used = used_ranks(best) / machine.fabric.ranks_per_chip
+    return Answer(
+        headline=Metric(key="tokens_per_s", label="output throughput", value=best.tokens_per_s, unit="token/s"),
+        metrics=metrics(machine, work, best),
+        breakdowns=(best.decode.term, best.prefill.term),
+        memory=memory_pools(machine, best),
+        limits=(
+            memory,
+            Limit(code="tpot", what="time per output token", needed=best.tpot_s, available=work.tpot_s, unit="s", cure="a smaller batch"),
+            Limit(code="ttft", what="time to first token, no queue", needed=best.ttft_s, available=work.ttft_s, unit="s", cure="fewer prompts a pass"),
+            Limit(code="cards", what="cards that whole instances can use", needed=used, available=machine.cards_count, unit="", cure="another card count"),
+        ),
+        binding=binding(best, work, memory),
+        layout=described(best),
+        runners_up=tuple(Candidate(layout=described(item), value=item.tokens_per_s, why=why_slower(item, best)) for item in found.others),
+        considered_count=found.considered_count,
+        feasible_count=found.feasible_count,
+        cards_used_count=used,
+        notes=(
+            "rates at saturation, latencies without queueing; experts balanced but drawn at random",
+            f"{found.too_big_count:,} of {found.considered_count:,} decode plans do not fit memory, {found.too_slow_count:,} miss the TPOT target",
+        ),
+    )
+
+
+def metrics(machine: Machine, work: Serving, best: Deployment) -> tuple[Metric, ...]:
+    """Return rates and latencies."""
+    requests = best.tokens_per_s / work.output_tokens
+    cards = machine.cards_count
+    decode_cards = best.decode_instances * float(instance_ranks(best.decode.layout)) / machine.fabric.ranks_per_chip
+    made = [
+        Metric(key="tokens_per_s_per_card", label="per card", value=best.tokens_per_s / cards, unit="token/s"),
+        Metric(key="total_tokens_per_s", label="input and output", value=requests * (work.prompt_tokens + work.output_tokens), unit="token/s"),
+        Metric(key="requests_per_s", label="requests", value=requests, unit="1/s"),
+        Metric(key="tpot_s", label="TPOT", value=best.tpot_s, unit="s"),
+        Metric(key="ttft_s", label="TTFT (no queue)", value=best.ttft_s, unit="s"),
+        Metric(key="sequences", label="requests in decode", value=best.tokens_per_s * best.tpot_s, unit=""),
+        Metric(key="decode_tokens_per_s_per_card", label="decode pool, per card", value=float(best.decode.tokens_per_s_rank) * machine.fabric.ranks_per_chip, unit="token/s"),
+        Metric(key="prefill_tokens_per_s_per_card", label="prefill pool, per card", value=float(best.prefill.tokens_per_s_rank) * machine.fabric.ranks_per_chip, unit="token/s"),
+    ]
+    if best.mode == "disaggregated":
+        made.append(Metric(key="decode_cards", label="cards that decode", value=decode_cards, unit=""))
+    return tuple(made)
+
+
+def memory_pools(machine: Machine, best: Deployment) -> tuple[tuple[str, tuple[Share, ...]], ...]:
+    """Return what fills a rank of each pool."""
+    reserve = machine.device.memory_bytes - usable_bytes(machine.device.memory_bytes)
+
+    def parts(memory: ServingMemory) -> tuple[Share, ...]:
+        return (
+            Share(name="weights", amount_bytes=float(memory.weights_bytes)),
+            Share(name="KV cache", amount_bytes=float(memory.cache_bytes)),
+            Share(name="reserve", amount_bytes=reserve),
+        )
+
+    return (("decode rank", parts(best.decode.memory)), ("prefill rank", parts(best.prefill.memory)))
+
+
+def memory_limit(machine: Machine, memory: ServingMemory) -> Limit:
+    """Return the memory limit of a decode rank, the engine's reserve counted as needed."""
+    reserve = machine.device.memory_bytes - usable_bytes(machine.device.memory_bytes)
+    return Limit(
+        code="memory",
+        what="device memory of a decode rank",
+        needed=float(memory.total_bytes) + reserve,
+        available=machine.device.memory_bytes,
+        unit="B",
+        cure="more ranks an instance, a smaller batch, or a smaller number format",
+    )
+
+
+def binding(best: Deployment, work: Serving, memory: Limit) -> str:
+    """Return what stops a larger batch, then where a decode step's time goes."""
+    if float(memory.margin_frac) < 0.08:
+        stop = "memory stops a larger batch"
+    elif best.tpot_s > 0.8 * work.tpot_s:
+        stop = "the TPOT target stops a larger batch"
+    elif best.ttft_s > 0.8 * work.ttft_s:
+        stop = "the TTFT target stops a larger prefill batch"
+    else:
+        stop = "no target binds: the balance of the pools and whole instances set the rate"
+    return f"{stop}; {binding_term(best.decode.term, memory)}"
+
+
+def described(best: Deployment) -> Mapping[str, float | str]:
+    """Return the deployment for people and JSON."""
+    shown: dict[str, float | str] = {"mode": best.mode, "decode_instances": best.decode_instances}
+    shown |= {f"decode_{name}": value for name, value in degrees(best.decode.layout).items()}
+    shown["decode_batch_per_group"] = float(best.decode.sequences)
+    if best.mode == "disaggregated":
+        shown["prefill_instances"] = best.prefill_instances
+        shown |= {f"prefill_{name}": value for name, value in degrees(best.prefill.layout).items()}
+        shown["prefill_prompts_per_pass"] = float(best.prefill.sequences)
+    else:
+        shown["prompt_time_frac"] = best.prompt_frac
+    return shown
+
+
+def degrees(layout: Layout) -> dict[str, float]:
+    """Return the degrees that matter for an instance."""
+    return {name: float(getattr(layout, name)) for name in ("tensor", "data", "pipeline", "expert", "expert_tensor")}
+
+
+def used_ranks(best: Deployment) -> float:
+    """Return the ranks that the instances of both pools occupy."""
+    prefill_ranks = best.prefill_instances * float(instance_ranks(best.prefill.layout))
+    return best.decode_instances * float(instance_ranks(best.decode.layout)) + prefill_ranks
+
+
+def why_slower(item: Deployment, best: Deployment) -> str:
+    """Return what costs the other deployment its rate: idle ranks, a slower decode or a slower prefill."""
+    lost = 1.0 - item.tokens_per_s / best.tokens_per_s
+    if lost < 0.005:
+        return "as fast: the same pool sets the rate"
+    ratios = {
+        "decode": float(item.decode.tokens_per_s_rank) / float(best.decode.tokens_per_s_rank),
+        "prefill": float(item.prefill.tokens_per_s_rank) / float(best.prefill.tokens_per_s_rank),
+        "ranks in use": used_ranks(item) / used_ranks(best),
+    }
+    worst = min(ratios, key=lambda name: ratios[name])
+    if ratios[worst] > 1.0 - lost / 3.0:
+        return f"{percent(lost)} less: whole instances balance the pools worse"
+    return f"{percent(lost)} less: {worst} {percent(ratios[worst] - 1.0)}"
+
+
+def infeasible(machine: Machine, work: Serving, found: ServeSearch) -> InfeasibleError:
+    """Return the error that says whether memory or a target is out of reach, and by how much."""
+    where = f"pods/{machine.pod.id}"
+    budget = usable_bytes(machine.device.memory_bytes)
+    if found.fastest is None and found.smallest is not None:
+        least = float(found.smallest.memory.total_bytes)
+        need = least / budget
+        return InfeasibleError(
+            f"{machine.spec.name} in {machine.precision.name} does not fit {machine.cards_count:,.0f} cards: the smallest plan needs "
+            f"{human(least, 'B')} a rank of {human(budget, 'B')} usable ({percent(1.0 - need)} margin)",
+            where=where,
+            hint=f"try --cards {int(-(-machine.cards_count * need // 1))} or more, or a smaller number format (--precision)",
+        )
+    fastest = replace(found.fastest) if found.fastest is not None else None
+    tpot = float(fastest.tpot_s) if fastest is not None else 0.0
+    return InfeasibleError(
+        f"no plan meets TTFT {human(work.ttft_s, 's')} and TPOT {human(work.tpot_s, 's')}: the fastest decode that fits has "
+        f"TPOT {human(tpot, 's')} ({percent(1.0 - tpot / work.tpot_s)} margin)",
+        where=where,
+        hint="a looser --ttft or --tpot, more cards, or drafts (--mtp 1)",
+    )

@@ -1,0 +1,155 @@
+"""A training search put into an Answer: rates, where the time goes, what binds, why the others lose."""
+
+from collections.abc import Mapping
+
+from superpod.errors import InfeasibleError
+from superpod.parallel.layout import Layout
+from superpod.parallel.memory import TrainingMemory
+from superpod.plan.answer import Answer, Repricer, binding_term
+from superpod.plan.machine import Machine
+from superpod.plan.report import Candidate, Metric, Share
+from superpod.plan.scenario import Training
+from superpod.plan.train_search import Trained, TrainSearch, price, search
+from superpod.result import Limit
+from superpod.units import human, percent
+
+SHOWN = ("tensor", "context", "pipeline", "virtual", "data", "expert", "expert_tensor", "micro_batch", "zero", "recompute", "overlap", "order")
+
+
+def answer(machine: Machine, work: Training, fixed: Mapping[str, float | str]) -> tuple[Answer, Repricer]:
+    """Search and explain; raise InfeasibleError with the nearest misses where nothing fits."""
+    found = search(machine, work, fixed)
+    if found.best is None:
+        raise infeasible(machine, found)
+    best = found.best
+    tokens = float(work.batch_sequences * work.sequence_tokens)
+
+    def again(other: Machine) -> float:
+        step, _ = price(other, work, best.layout)
+        return tokens / float(step.time_s)
+
+    return explained(machine, work, found, best), again
+
+
+def explained(machine: Machine, work: Training, found: TrainSearch, best: Trained) -> Answer:
+    """Return the answer for the best layout."""
+    tokens = float(work.batch_sequences * work.sequence_tokens)
+    time_s = float(best.step.time_s)
+    memory = memory_limit(machine, best.memory)
+    used = best.ranks_used / machine.fabric.ranks_per_chip
+    return Answer(
+        headline=Metric(key="tokens_per_s", label="training throughput", value=tokens / time_s, unit="token/s"),
+        metrics=metrics(machine, work, best),
+        breakdowns=(best.step.term,),
+        memory=(("each rank", shares(best.memory)),),
+        limits=(memory, cards_limit(machine, used)),
+        binding=binding_term(best.step.term, memory),
+        layout=described(best.layout),
+        runners_up=runners_up(found, best, tokens),
+        considered_count=found.considered_count,
+        feasible_count=found.feasible_count,
+        cards_used_count=used,
+        notes=(f"{best.step.micro_batches:g} micro-batches a step, pipeline bubble {percent(float(best.step.bubble_frac))}",),
+    )
+
+
+def metrics(machine: Machine, work: Training, best: Trained) -> tuple[Metric, ...]:
+    """Return the rates of a step; utilisation against the peak of the number format and of BF16."""
+    time_s = float(best.step.time_s)
+    tokens = float(work.batch_sequences * work.sequence_tokens)
+    rate = best.step.model_flop / time_s
+    peaks = machine.device.matrix_flop_per_s
+    made = [
+        Metric(key="step_s", label="step time", value=time_s, unit="s"),
+        Metric(key="tokens_per_s_per_card", label="per card", value=tokens / time_s / machine.cards_count, unit="token/s"),
+        Metric(key="model_flop_per_s_per_card", label="model FLOP/s per card", value=rate / machine.cards_count, unit="FLOP/s"),
+        Metric(key="mfu", label=f"MFU ({machine.precision.matmul} peak)", value=rate / machine.ranks_count / peaks[machine.precision.matmul], unit=""),
+    ]
+    if machine.precision.matmul != "bf16":
+        made.append(Metric(key="mfu_bf16", label="MFU (bf16 peak)", value=rate / machine.ranks_count / peaks["bf16"], unit=""))
+    made.append(Metric(key="tokens_per_day", label="tokens a day", value=tokens / time_s * 86400.0, unit="token"))
+    return tuple(made)
+
+
+def shares(memory: TrainingMemory) -> tuple[Share, ...]:
+    """Return what fills a rank's memory."""
+    named = {
+        "weights": memory.weights_bytes,
+        "gradients": memory.gradients_bytes,
+        "optimizer state": memory.optimizer_bytes,
+        "activations": memory.activations_bytes,
+        "logits": memory.logits_bytes,
+        "reserve": memory.reserve_bytes,
+    }
+    return tuple(Share(name=name, amount_bytes=float(amount)) for name, amount in named.items())
+
+
+def memory_limit(machine: Machine, memory: TrainingMemory) -> Limit:
+    """Return the memory limit of one rank."""
+    return Limit(
+        code="memory",
+        what="device memory of one rank",
+        needed=float(memory.total_bytes),
+        available=machine.device.memory_bytes,
+        unit="B",
+        cure="more ranks, more pipeline or expert ranks, or recompute",
+    )
+
+
+def cards_limit(machine: Machine, used: float) -> Limit:
+    """Return how many of the machine's cards the layout occupies."""
+    return Limit(code="cards", what="cards that the degrees can use", needed=used, available=machine.cards_count, unit="", cure="another card count")
+
+
+def described(layout: Layout) -> Mapping[str, float | str]:
+    """Return the layout for people and JSON."""
+    return {name: value if isinstance(value, str) else float(value) for name in SHOWN for value in (getattr(layout, name),)}
+
+
+def runners_up(found: TrainSearch, best: Trained, tokens: float) -> tuple[Candidate, ...]:
+    """Return other kinds of layout and why each loses: the part that grew most; then the nearest that do not fit."""
+    kept = [
+        Candidate(layout=described(item.layout), value=tokens / float(item.step.time_s), why=why_slower(item, best)) for item in found.others
+    ]
+    kept += [
+        Candidate(
+            layout=described(item.layout),
+            value=tokens / float(item.step.time_s),
+            why=f"does not fit: needs {human(float(item.memory.total_bytes), 'B')} a rank",
+        )
+        for item in found.misses[:1]
+    ]
+    return tuple(kept)
+
+
+def why_slower(item: Trained, best: Trained) -> str:
+    """Return the part of the step that grew most against the best layout."""
+    grown = {leaf.name: float(leaf.time_s) for leaf in item.step.term.leaves()}
+    for leaf in best.step.term.leaves():
+        grown[leaf.name] -= float(leaf.time_s)
+    name = max(grown, key=lambda key: grown[key])
+    slower = float(item.step.time_s) / float(best.step.time_s) - 1.0
+    return f"{percent(slower)} slower: {name} +{human(grown[name], 's')}"
+
+
+def infeasible(machine: Machine, found: TrainSearch) -> InfeasibleError:
+    """Return the error that names the nearest misses and their margins."""
+    lines = [
+        f"{short(miss.layout)}: needs {human(float(miss.memory.total_bytes), 'B')} of {human(machine.device.memory_bytes, 'B')} a rank "
+        f"({percent(float(memory_limit(machine, miss.memory).margin_frac))} margin)"
+        for miss in found.misses
+    ]
+    least = min((float(miss.memory.total_bytes) for miss in found.misses), default=machine.device.memory_bytes)
+    need = least / machine.device.memory_bytes
+    return InfeasibleError(
+        f"none of {found.considered_count:,} layouts of {machine.spec.name} fits {machine.cards_count:,.0f} cards\n  nearest: " + "\n  nearest: ".join(lines),
+        where=f"pods/{machine.pod.id}",
+        hint=f"memory falls short {need:.2f}x: try about --cards {int(-(-machine.cards_count * need * 1.2 // 1))}, or fewer pinned degrees",
+    )
+
+
+def short(layout: Layout) -> str:
+    """Return a layout in a few letters."""
+    names = {"tensor": "tp", "context": "cp", "pipeline": "pp", "data": "dp", "expert": "ep"}
+    degrees = " ".join(f"{mark}{float(getattr(layout, name)):g}" for name, mark in names.items())
+    return f"{degrees} zero{layout.zero} recompute={layout.recompute}"

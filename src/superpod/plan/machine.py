@@ -1,0 +1,107 @@
+"""From names to numbers: the pod, chip, fabric and number format that a scenario runs on."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from superpod.catalog.huggingface import read_config
+from superpod.catalog.load import Catalogue
+from superpod.catalog.model_spec import ModelSpec
+from superpod.catalog.provenance import FactReader, UsedFact
+from superpod.catalog.schema import Chip, Pod
+from superpod.compute.device import Device, device, supported
+from superpod.errors import ScenarioError
+from superpod.fabric.topology import Fabric, build, ranks_per_chip
+from superpod.plan.scenario import Scenario, Training
+from superpod.workload.precision import PRECISIONS, Precision
+
+# What `auto` takes, best first: training in 8 bits only where the chip has FP8; serving in FP8, else INT8.
+AUTO_TRAIN = ("fp8", "bf16")
+AUTO_SERVE = ("fp8", "int8", "bf16")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Machine:
+    """Everything a search needs, resolved, with the facts that were read on the way."""
+
+    spec: ModelSpec
+    pod: Pod
+    chip: Chip
+    device: Device
+    fabric: Fabric
+    precision: Precision
+    pods_count: float
+    cards_count: float
+    facts: tuple[UsedFact, ...]
+
+    @property
+    def ranks_count(self) -> int:
+        """Ranks of all cards."""
+        return round(self.cards_count * self.fabric.ranks_per_chip)
+
+
+def machine(catalogue: Catalogue, scenario: Scenario) -> Machine:
+    """Resolve a scenario; raise UnknownNameError, MissingFactError, NoBasisError or ScenarioError."""
+    spec = read_model(catalogue, scenario.model)
+    pod = catalogue.pod(scenario.pod)
+    chip = catalogue.chip(pod.chip)
+    pods_count, cards = size(pod, scenario)
+    pod_reader, chip_reader = FactReader(kind="pods", entry=pod), FactReader(kind="chips", entry=chip)
+    per_chip = ranks_per_chip(chip_reader, chip.dies_count, pod)
+    precision = choose_precision(chip, scenario)
+    calibration = catalogue.calibration(chip.calibration)
+    made = device(chip_reader, chip, calibration, per_chip, (precision.matmul, precision.attention, "bf16"))
+    fabric = build(catalogue, pod_reader, pod, pods_count, per_chip)
+    if scenario.ideal_fabric:
+        fabric = Fabric(
+            tiers=fabric.tiers, ranks_per_chip=per_chip, ranks_per_pod=fabric.ranks_per_pod, pods_count=pods_count, ideal=True
+        )
+    measured = [FactReader(kind="calibration", entry=calibration)]
+    measured += [FactReader(kind="links", entry=link) for link in {tier.link.id: tier.link for tier in fabric.tiers}.values()]
+    fits = tuple(
+        UsedFact(where=f"{reader.kind}/{reader.entry.id}:{path}", fact=fact) for reader in measured for path, fact in reader.entry.facts.items()
+    )
+    return Machine(
+        spec=spec,
+        pod=pod,
+        chip=chip,
+        device=made,
+        fabric=fabric,
+        precision=precision,
+        pods_count=pods_count,
+        cards_count=cards,
+        facts=(*chip_reader.cited(), *pod_reader.cited(), *fits),
+    )
+
+
+def read_model(catalogue: Catalogue, name: str) -> ModelSpec:
+    """Return a catalogued model, or the one that a `config.json` describes."""
+    path = Path(name)
+    if path.suffix == ".json" or path.is_file():
+        return read_config(path)
+    return catalogue.model(name)
+
+
+def size(pod: Pod, scenario: Scenario) -> tuple[float, float]:
+    """Return (pods, cards): the pod as catalogued, or as many pods as asked, or enough pods for the cards asked."""
+    if scenario.pods is not None and scenario.cards is not None:
+        raise ScenarioError("both --pods and --cards are given", where=f"pods/{pod.id}", hint="give one of them")
+    if scenario.cards is not None:
+        if scenario.cards < 1:
+            raise ScenarioError(f"--cards is {scenario.cards}", where=f"pods/{pod.id}", hint="at least 1")
+        return float(-(-scenario.cards // int(pod.chips_count))), float(scenario.cards)
+    pods = float(scenario.pods) if scenario.pods is not None else pod.pods_count
+    if pods < 1:
+        raise ScenarioError(f"--pods is {pods:g}", where=f"pods/{pod.id}", hint="at least 1")
+    return pods, pods * pod.chips_count
+
+
+def choose_precision(chip: Chip, scenario: Scenario) -> Precision:
+    """Return the asked number format, or the first of the automatic ones whose rate the chip is known to have."""
+    if scenario.precision != "auto":
+        if scenario.precision not in PRECISIONS:
+            raise ScenarioError(
+                f"unknown precision {scenario.precision!r}", where="--precision", hint=f"one of auto, {', '.join(PRECISIONS)}"
+            )
+        return PRECISIONS[scenario.precision]
+    order = AUTO_TRAIN if isinstance(scenario.work, Training) else AUTO_SERVE
+    return next((PRECISIONS[name] for name in order if supported(chip, PRECISIONS[name].matmul)), PRECISIONS["bf16"])

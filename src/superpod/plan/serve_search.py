@@ -1,0 +1,288 @@
+"""Which layout serves most: price decode and prefill instances as columns, then share the machine between them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from superpod.errors import ScenarioError
+from superpod.fabric.collectives import collective_time
+from superpod.fabric.topology import Group
+from superpod.parallel.layout import Layout
+from superpod.plan.machine import Machine
+from superpod.plan.scenario import Serving
+from superpod.plan.train_search import Columns, experts, heads, keep
+from superpod.result import Num, at_row
+from superpod.serve.iteration import Engine
+from superpod.serve.memory import usable_bytes
+from superpod.serve.steady import Decode, Prefill, Requests, decode, prefill, shared_time
+from superpod.workload.build import kv_cache_bytes
+from superpod.workload.phase import Partition
+
+SERVE_DEGREES = ("tensor", "data", "pipeline", "expert", "expert_tensor", "batch")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deployment:
+    """How a machine serves: the instances of each pool and what they deliver together.
+
+    Aggregated serving has one pool that does both phases; `prefill_instances` is then 0 and `prompt_frac` the share of
+    time it spends on prompts.
+    """
+
+    mode: str
+    decode: Decode
+    prefill: Prefill
+    decode_instances: float
+    prefill_instances: float
+    prompt_frac: float
+    tokens_per_s: float
+    ttft_s: float
+    tpot_s: float
+    transfer_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServeSearch:
+    """The best deployment, the best of other kinds, and why the rest fell out."""
+
+    best: Deployment | None
+    others: tuple[Deployment, ...]
+    considered_count: int
+    feasible_count: int
+    too_big_count: int
+    too_slow_count: int
+    smallest: Decode | None  # the decode layout that comes nearest to fitting in memory
+    fastest: Decode | None  # the decode layout of the lowest TPOT that fits
+
+
+def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) -> ServeSearch:
+    """Search instance layouts and the split of the machine; `fixed` pins decode degrees or its batch."""
+    check_fixed(fixed)
+    requests = Requests(
+        prompt_tokens=float(work.prompt_tokens),
+        output_tokens=float(work.output_tokens),
+        draft_tokens=work.draft_tokens,
+        acceptance_frac=work.acceptance_frac,
+    )
+    engine = Engine(spec=machine.spec, device=machine.device, fabric=machine.fabric, precision=machine.precision)
+    decoding = decode_columns(machine, engine, requests, fixed)
+    prefilling = prefill_columns(machine, engine, requests)
+    budget = usable_bytes(machine.device.memory_bytes)
+    fits = np.asarray(decoding.memory.total_bytes <= budget)
+    quick = np.asarray(decoding.tpot_s <= work.tpot_s)
+    found: list[Deployment] = []
+    if work.mode in {"auto", "disaggregated"}:
+        found += disaggregated(machine, work, requests, (decoding, fits & quick), prefilling, budget)
+    if work.mode in {"auto", "aggregated"}:
+        found += aggregated(machine, work, requests, engine, (decoding, fits), budget)
+    found.sort(key=lambda item: -item.tokens_per_s)
+    return ServeSearch(
+        best=found[0] if found else None,
+        others=other_kinds(found),
+        considered_count=fits.size,
+        feasible_count=int(np.sum(fits & quick)),
+        too_big_count=int(np.sum(~fits)),
+        too_slow_count=int(np.sum(fits & ~quick)),
+        smallest=at_row(decoding, int(np.argmin(decoding.memory.total_bytes))),
+        fastest=at_row(decoding, int(np.argmin(np.where(fits, decoding.tpot_s, np.inf)))) if fits.any() else None,
+    )
+
+
+def decode_columns(machine: Machine, engine: Engine, requests: Requests, fixed: Mapping[str, float | str]) -> Decode:
+    """Return every decode instance that the machine can hold, at every batch."""
+    batches = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 40.0, 48.0, 56.0, 64.0, 72.0, 80.0, 96.0, 112.0, 128.0, 160.0, 192.0, 224.0, 256.0, 320.0, 384.0, 512.0, 768.0, 1024.0]
+    columns = instances(machine, batches, fixed)
+    batch = columns.pop("batch")
+    return decode(engine, Layout(**columns), batch, requests)  # type: ignore[arg-type]
+
+
+def prefill_columns(machine: Machine, engine: Engine, requests: Requests) -> Prefill:
+    """Return every prefill instance, at one to sixteen prompts a pass."""
+    columns = instances(machine, [1.0, 2.0, 4.0, 8.0, 16.0], {})
+    batch = columns.pop("batch")
+    return prefill(engine, Layout(**columns), batch, requests)  # type: ignore[arg-type]
+
+
+def instances(machine: Machine, batches: list[float], fixed: Mapping[str, float | str]) -> Columns:
+    """Return legal instances as columns: tensor and data ranks of attention, expert ranks over both, pipeline stages.
+
+    Experts are either spread over all ranks of the instance (wide EP) or, in small instances, split like dense layers.
+    """
+    spec, ranks = machine.spec, machine.ranks_count
+    powers = [float(2**power) for power in range(13) if 2**power <= ranks]
+    sizes = sorted({*powers, *(float(ranks // parts) for parts in (1, 2, 3, 4, 6)), *wide_sizes(machine)})
+    moe = experts(spec) > 1
+    axes = {
+        "tensor": [value for value in powers if value <= min(heads(spec), 64.0)],
+        "instance": sizes,
+        "pipeline": [value for value in powers if value <= min(16.0, spec.layers_count)],
+        "wide": [0.0, 1.0] if moe else [0.0],
+        "batch": batches,
+    }
+    for name in ("tensor", "pipeline", "batch"):
+        if name in fixed:
+            axes[name] = [float(fixed[name])]
+    grid = np.meshgrid(*[np.asarray(values, dtype=float) for values in axes.values()], indexing="ij")
+    columns: Columns = {name: values.ravel() for name, values in zip(axes, grid, strict=True)}
+    return _instances(machine, columns, fixed, moe=moe)
+
+
+def _instances(machine: Machine, columns: Columns, fixed: Mapping[str, float | str], *, moe: bool) -> Columns:
+    """Turn instance sizes into degrees and drop what is not legal or only repeats a smaller instance."""
+    size, wide = columns.pop("instance"), columns.pop("wide")
+    tensor = columns["tensor"]
+    columns["data"] = np.floor(size / tensor)
+    columns["expert"] = np.where(wide > 0, tensor * columns["data"], 1.0)
+    columns["expert_tensor"] = np.where(wide > 0, 1.0, tensor if moe else 1.0)
+    good = (columns["data"] >= 1) & (np.mod(size, tensor) == 0) & (np.mod(heads(machine.spec), tensor) == 0)
+    good &= (wide > 0) | (columns["data"] == 1)  # without wide EP data ranks are instances of their own
+    good &= size * columns["pipeline"] <= machine.ranks_count
+    good &= (wide == 0) | (size > 1)
+    for name in ("data", "expert", "expert_tensor"):
+        if name in fixed:
+            good &= columns[name] == float(fixed[name])
+    kept = keep(columns, np.asarray(good))
+    if not len(kept["tensor"]):
+        raise ScenarioError(
+            f"no serving instance matches {dict(fixed)} on {machine.ranks_count} ranks", where=f"pods/{machine.pod.id}",
+            hint="tensor must divide the heads; expert is 1 or all ranks of an instance",
+        )
+    return kept
+
+
+def wide_sizes(machine: Machine) -> set[float]:
+    """Return instance sizes that give each rank whole experts: the expert count and simple multiples of it."""
+    count = experts(machine.spec)
+    return {count * factor for factor in (0.25, 0.5, 1.0, 1.25) if 1 <= count * factor <= machine.ranks_count} if count > 1 else set()
+
+
+def instance_ranks(layout: Layout) -> Num:
+    """Return the ranks of one instance."""
+    return layout.tensor * layout.data * layout.pipeline
+
+
+def disaggregated(
+    machine: Machine,
+    work: Serving,
+    requests: Requests,
+    decoding: tuple[Decode, Any],
+    prefilling: Prefill,
+    budget: float,
+) -> list[Deployment]:
+    """Return the best deployments with separate pools: for each pair of instance sizes, the best split of the ranks.
+
+    Caches travel from the prefill to the decode instance; the transfer is part of TTFT.
+    """
+    decode_all, good = decoding
+    transfer = transfer_time(machine, prefilling, requests)
+    first = np.asarray((prefilling.memory.total_bytes <= budget) & (prefilling.pass_s + transfer <= work.ttft_s))
+    best_decode = best_by_size(decode_all.layout, decode_all.tokens_per_s_rank, good)
+    best_prefill = best_by_size(prefilling.layout, prefilling.tokens_per_s_rank, first)
+    found: list[Deployment] = []
+    for row in best_decode:
+        for other in best_prefill:
+            one, two = at_row(decode_all, row), at_row(prefilling, other)
+            found += split(machine, requests, one, two, float(np.asarray(transfer)[other]))
+    return found
+
+
+def best_by_size(layout: Layout, rate: Num, good: Any) -> list[int]:
+    """Return the best good row of each instance size."""
+    size = np.asarray(instance_ranks(layout))
+    score = np.where(good, rate, -np.inf)
+    rows = [int(np.argmax(np.where(size == value, score, -np.inf))) for value in np.unique(size)]
+    return [row for row in rows if np.isfinite(score[row])]
+
+
+def split(machine: Machine, requests: Requests, one: Decode, two: Prefill, transfer_s: float) -> list[Deployment]:
+    """Return the deployment of whole instances whose slower pool is fastest, if both pools fit."""
+    ranks = float(machine.ranks_count)
+    decode_ranks, prefill_ranks = float(instance_ranks(one.layout)), float(instance_ranks(two.layout))
+    most = int((ranks - decode_ranks) // prefill_ranks)
+    if most < 1:
+        return []
+    count = np.arange(1, most + 1, dtype=float)
+    decode_count = np.floor((ranks - count * prefill_ranks) / decode_ranks)
+    decode_rate = decode_count * decode_ranks * float(one.tokens_per_s_rank)
+    prefill_rate = count * prefill_ranks * float(two.tokens_per_s_rank) * requests.output_tokens / requests.prompt_tokens
+    served = np.minimum(decode_rate, prefill_rate)
+    row = int(np.argmax(served))
+    return [
+        Deployment(
+            mode="disaggregated",
+            decode=one,
+            prefill=two,
+            decode_instances=float(decode_count[row]),
+            prefill_instances=float(count[row]),
+            prompt_frac=float(count[row] * prefill_ranks / ranks),
+            tokens_per_s=float(served[row]),
+            ttft_s=float(two.pass_s) + transfer_s,
+            tpot_s=float(one.tpot_s),
+            transfer_s=transfer_s,
+        )
+    ]
+
+
+def transfer_time(machine: Machine, prefilling: Prefill, requests: Requests) -> Num:
+    """Return the time to send the caches of one pass to another instance, each rank its own part, across the pod."""
+    part = Partition(tensor=prefilling.layout.tensor)
+    one = kv_cache_bytes(machine.spec, requests.prompt_tokens, part, machine.precision) / prefilling.layout.pipeline
+    ranks = instance_ranks(prefilling.layout)
+    across = Group(size=np.where(2 * ranks <= machine.ranks_count, 2.0, 1.0), stride=ranks)
+    return collective_time("p2p", machine.fabric, across, prefilling.sequences * one)
+
+
+def aggregated(
+    machine: Machine, work: Serving, requests: Requests, engine: Engine, decoding: tuple[Decode, Any], budget: float
+) -> list[Deployment]:
+    """Return the best deployments in which every instance reads prompts and decodes in turn.
+
+    A prompt pass of one sequence interrupts decoding, so TPOT stretches by 1 / (1 - share).
+    """
+    decode_all, fits = decoding
+    single = prefill(engine, decode_all.layout, np.ones_like(decode_all.sequences), requests)
+    share = np.asarray(shared_time(decode_all, single, requests))
+    tpot = decode_all.tpot_s / (1.0 - share)
+    ttft = single.pass_s + decode_all.term.time_s
+    good = np.asarray(fits & (tpot <= work.tpot_s) & (ttft <= work.ttft_s) & (single.memory.total_bytes <= budget))
+    rate = decode_all.tokens_per_s_rank * (1.0 - share)
+    found: list[Deployment] = []
+    for row in best_by_size(decode_all.layout, rate, good):
+        layout = at_row(decode_all.layout, row)
+        count = float(np.floor(machine.ranks_count / instance_ranks(layout)))
+        found.append(
+            Deployment(
+                mode="aggregated",
+                decode=at_row(decode_all, row),
+                prefill=at_row(single, row),
+                decode_instances=count,
+                prefill_instances=0.0,
+                prompt_frac=float(share[row]),
+                tokens_per_s=count * float(instance_ranks(layout)) * float(np.asarray(rate)[row]),
+                ttft_s=float(np.asarray(ttft)[row]),
+                tpot_s=float(np.asarray(tpot)[row]),
+                transfer_s=0.0,
+            )
+        )
+    return found
+
+
+def other_kinds(found: list[Deployment]) -> tuple[Deployment, ...]:
+    """Return up to five deployments of another mode or decode instance than those before them."""
+    seen: set[tuple[Any, ...]] = set()
+    kept: list[Deployment] = []
+    for item in found:
+        key = (item.mode, float(instance_ranks(item.decode.layout)))
+        if key not in seen:
+            seen.add(key)
+            kept.append(item)
+    return tuple(kept[1:6])
+
+
+def check_fixed(fixed: Mapping[str, float | str]) -> None:
+    """Raise ScenarioError for a pinned name that is no serving degree."""
+    for name in fixed:
+        if name not in SERVE_DEGREES:
+            raise ScenarioError(f"cannot pin {name!r} while serving", where="layout", hint=f"known: {', '.join(SERVE_DEGREES)}")
