@@ -14,12 +14,13 @@ WORKERS ?= 2
 
 MODEL := deepseek-v3
 PODS := hgx-h100,gb200-nvl72,cloudmatrix384,atlas950-8192
+CARDS := 384
 
 .DEFAULT_GOAL := run
 .PHONY: run test check docs lock clean
 
 run: $(VENV)/.run
-	@$(BIN)/superpod compare $(MODEL) --pods $(PODS) --phase serve --at equal-cards
+	@$(BIN)/superpod compare $(MODEL) --pods $(PODS) --phase serve --at equal-cards --cards $(CARDS)
 
 test: $(VENV)/.dev
 	@$(MAKE) --no-print-directory check
@@ -34,11 +35,10 @@ check:
 docs: $(VENV)/.dev
 	$(BIN)/python docs/generate.py
 
-# The two pin files follow from uv.lock; only whoever changes a dependency needs uv.
+# Only whoever changes a dependency needs uv.
 lock:
-	uv lock --default-index https://pypi.org/simple
-	uv export --frozen --quiet --no-hashes --no-emit-project --no-header --no-annotate -o requirements.lock
-	uv export --frozen --quiet --no-hashes --no-emit-project --no-header --no-annotate --extra dev -o requirements-dev.lock
+	uv pip compile --quiet --universal --no-header --no-annotate pyproject.toml -o requirements.lock
+	uv pip compile --quiet --universal --no-header --no-annotate --extra dev pyproject.toml -o requirements-dev.lock
 
 clean:
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

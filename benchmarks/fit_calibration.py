@@ -23,10 +23,18 @@ def load(path: Path) -> list[dict[str, Any]]:
     return [point for point in points if point["kind"] in {"operator", "collective"}]
 
 
-def fit(model: Callable[..., Any], start: list[float], bounds: tuple[list[float], list[float]], measured: Any, weights: Any = 1.0) -> Any:
+def fit(
+    model: Callable[..., Any],
+    start: list[float],
+    bounds: tuple[list[float], list[float]],
+    measured: Any,
+    weights: Any = 1.0,
+) -> Any:
     """Minimise log residuals with a soft loss; return parameters and median / P90 of |predicted / measured - 1|."""
-    residual = lambda x: weights * (np.log(model(x)) - np.log(measured))  # noqa: E731
-    found = least_squares(residual, start, bounds=bounds, loss="soft_l1", f_scale=0.1, x_scale=np.maximum(np.abs(start), 1e-9))
+    residual = lambda x: weights * (np.log(model(x)) - np.log(measured))
+    found = least_squares(
+        residual, start, bounds=bounds, loss="soft_l1", f_scale=0.1, x_scale=np.maximum(np.abs(start), 1e-9)
+    )
     error = np.abs(model(found.x) / measured - 1.0)
     return found.x, float(np.median(error)), float(np.quantile(error, 0.9)), float(error.max())
 
@@ -41,7 +49,12 @@ def gemm_rows(points: list[dict[str, Any]], hardware: str) -> np.ndarray[Any, An
         if "m" in config and "k" in config:
             rows.append((1, config["m"], config["n"], config["k"], point["metric"]["value"] * 1e-6))
         elif config.get("op", "").startswith("grouped GEMM"):
-            g, m, h, f = config["num_local_experts"], config["tokens_per_expert"], config["hidden_size"], config["intermediate_size"]
+            g, m, h, f = (
+                config["num_local_experts"],
+                config["tokens_per_expert"],
+                config["hidden_size"],
+                config["intermediate_size"],
+            )
             rows.append((g, m, 2 * f, h, point["metric"]["value"] * 1e-6))
             rows.append((g, m, h, f, also["down_proj_us"] * 1e-6))
     return np.array(rows, dtype=float)
@@ -57,25 +70,42 @@ def gemm_fit(rows: np.ndarray[Any, Any], peak: float, bandwidth: float, element:
         engine = 2 * g * (m + mh) * (n + nh) * (k + kh) / (share * peak)
         return (engine**JOIN + (traffic / (memory * bandwidth)) ** JOIN) ** (1 / JOIN) + kernel
 
-    x, median, p90, worst = fit(model, [0.8, 30, 100, 100, 5e-6, 0.8], ([0.3, 0, 0, 0, 1e-6, 0.3], [1, 256, 1024, 2048, 4e-5, 1]), t)
-    print(f"  share {x[0]:.3f} halves m {x[1]:.0f} n {x[2]:.0f} k {x[3]:.0f} kernel {x[4] * 1e6:.1f} us memory {x[5]:.3f}"
-          f" | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}", "(kernel includes the host)" if host_floor else "")
+    x, median, p90, worst = fit(
+        model, [0.8, 30, 100, 100, 5e-6, 0.8], ([0.3, 0, 0, 0, 1e-6, 0.3], [1, 256, 1024, 2048, 4e-5, 1]), t
+    )
+    print(
+        f"  share {x[0]:.3f} halves m {x[1]:.0f} n {x[2]:.0f} k {x[3]:.0f} kernel {x[4] * 1e6:.1f} us memory {x[5]:.3f}"
+        f" | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}",
+        "(kernel includes the host)" if host_floor else "",
+    )
 
 
 def attention_fit(points: list[dict[str, Any]], hardware: str, what: str, kernel: str, peak: float) -> None:
     """Fit (share, half rows) to FlashAttention throughputs; causal products are counted half, as the charts do."""
-    rows = [(p["config"]["seq"], p["config"]["causal"], p["metric"]["value"] * 1e12) for p in points
-            if p["hardware"].startswith(hardware) and p["config"].get("op") == what and p["config"].get("kernel") == kernel
-            and p["config"].get("head_dim") == 128 and p["config"]["causal"]]
+    rows = [
+        (p["config"]["seq"], p["config"]["causal"], p["metric"]["value"] * 1e12)
+        for p in points
+        if p["hardware"].startswith(hardware)
+        and p["config"].get("op") == what
+        and p["config"].get("kernel") == kernel
+        and p["config"].get("head_dim") == 128
+        and p["config"]["causal"]
+    ]
     seq, _, rate = np.array(rows, dtype=float).T
     x, median, p90, worst = fit(lambda x: x[0] * peak * seq / (seq + x[1]), [0.6, 200.0], ([0.1, 0], [1, 4000]), rate)
-    print(f"  {hardware} {kernel} {what}: share {x[0]:.3f} half rows {x[1]:.0f} | {len(seq)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}")
+    print(
+        f"  {hardware} {kernel} {what}: share {x[0]:.3f} half rows {x[1]:.0f}"
+        f" | {len(seq)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}"
+    )
 
 
 def mla_fit(points: list[dict[str, Any]], peak: float, bandwidth: float) -> None:
     """Fit (share of peak, share of bandwidth, kernel) to absorbed MLA decode with 128 heads."""
-    rows = [(p["config"]["batch_size"], p["config"]["kv_len"], p["metric"]["value"] * 1e-6) for p in points
-            if p["config"].get("op") == "MLA decode, 128 heads"]
+    rows = [
+        (p["config"]["batch_size"], p["config"]["kv_len"], p["metric"]["value"] * 1e-6)
+        for p in points
+        if p["config"].get("op") == "MLA decode, 128 heads"
+    ]
     b, c, t = np.array(rows, dtype=float).T
     flop, traffic = 2 * b * c * 128 * (2 * 512 + 64), b * c * 576 * 2.0
 
@@ -83,7 +113,10 @@ def mla_fit(points: list[dict[str, Any]], peak: float, bandwidth: float) -> None
         return ((flop / (x[0] * peak)) ** JOIN + (traffic / (x[1] * bandwidth)) ** JOIN) ** (1 / JOIN) + x[2]
 
     x, median, p90, worst = fit(model, [0.6, 0.8, 1e-5], ([0.2, 0.2, 1e-6], [1, 1, 1e-4]), t)
-    print(f"  MLA decode: share {x[0]:.3f} memory {x[1]:.3f} kernel {x[2] * 1e6:.1f} us | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}")
+    print(
+        f"  MLA decode: share {x[0]:.3f} memory {x[1]:.3f} kernel {x[2] * 1e6:.1f} us"
+        f" | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}"
+    )
 
 
 def link_fit(name: str, rows: Any, bandwidth: float, *, steps: bool = True) -> None:
@@ -94,15 +127,23 @@ def link_fit(name: str, rows: Any, bandwidth: float, *, steps: bool = True) -> N
         return x[1] + (x[2] * np.log2(n) if steps else 0) + (wire + np.sqrt(wire * x[3] * 1e6)) / (x[0] * bandwidth)
 
     x, median, p90, worst = fit(model, [0.7, 1e-5, 1e-6, 1.0], ([0.2, 0, 0, 0], [1.0, 2e-4, 5e-5, 1000]), t)
-    print(f"  {name}: efficiency {x[0]:.3f} floor {x[1] * 1e6:.1f} us step {x[2] * 1e6:.2f} us ramp {x[3]:.3f} MB"
-          f" | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}")
+    print(
+        f"  {name}: efficiency {x[0]:.3f} floor {x[1] * 1e6:.1f} us step {x[2] * 1e6:.2f} us ramp {x[3]:.3f} MB"
+        f" | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}"
+    )
 
 
-def nccl_rows(points: list[dict[str, Any]], hardware: str, kind: str, title: str, factor: Callable[[float], float]) -> list[Any]:
+def nccl_rows(
+    points: list[dict[str, Any]], hardware: str, kind: str, title: str, factor: Callable[[float], float]
+) -> list[Any]:
     """Return (ranks, wire bytes, seconds) of an NCCL ladder; busbw points are turned into times."""
     rows = []
     for p in points:
-        if not p["hardware"].startswith(hardware) or p["config"].get("collective") != kind or title not in p["source"]["title"]:
+        if (
+            not p["hardware"].startswith(hardware)
+            or p["config"].get("collective") != kind
+            or title not in p["source"]["title"]
+        ):
             continue
         n, size, metric = p["chips"], p["config"]["bytes"], p["metric"]
         wire = factor(n) * size
@@ -140,12 +181,17 @@ def throughput_rows(points: list[dict[str, Any]]) -> list[Any]:
 def main() -> None:
     """Print every fit that the catalogue's calibration files quote."""
     points = load(Path(sys.argv[1]))
-    print("GEMM A100 bf16"); gemm_fit(gemm_rows(points, "A100-80GB"), 312e12, 2.039e12, 2.0, host_floor=True)  # noqa: E702
-    print("GEMM MI210 bf16"); gemm_fit(gemm_rows(points, "MI210"), 181e12, 1.638e12, 2.0, host_floor=True)  # noqa: E702
+    print("GEMM A100 bf16")
+    gemm_fit(gemm_rows(points, "A100-80GB"), 312e12, 2.039e12, 2.0, host_floor=True)
+    print("GEMM MI210 bf16")
+    gemm_fit(gemm_rows(points, "MI210"), 181e12, 1.638e12, 2.0, host_floor=True)
     rows = gemm_rows(points, "H800")
-    print("GEMM H800 fp8 all"); gemm_fit(rows, 1979e12, 3.35e12, 1.0, host_floor=False)  # noqa: E702
-    print("GEMM H800 fp8 plain"); gemm_fit(rows[rows[:, 0] == 1], 1979e12, 3.35e12, 1.0, host_floor=False)  # noqa: E702
-    print("GEMM H20 fp8"); gemm_fit(gemm_rows(points, "H20"), 296e12, 4.0e12, 1.0, host_floor=False)  # noqa: E702
+    print("GEMM H800 fp8 all")
+    gemm_fit(rows, 1979e12, 3.35e12, 1.0, host_floor=False)
+    print("GEMM H800 fp8 plain")
+    gemm_fit(rows[rows[:, 0] == 1], 1979e12, 3.35e12, 1.0, host_floor=False)
+    print("GEMM H20 fp8")
+    gemm_fit(gemm_rows(points, "H20"), 296e12, 4.0e12, 1.0, host_floor=False)
     print("attention")
     attention_fit(points, "A100-80GB", "attention fwd+bwd", "FA2", 312e12)
     attention_fit(points, "H100", "attention fwd", "FA3", 989e12)
@@ -153,18 +199,42 @@ def main() -> None:
     mla_fit(points, 989e12, 3.35e12)
     reduce_factor, gather_factor = (lambda n: 2 * (n - 1) / n), (lambda n: (n - 1) / n)
     print("links, wire bytes over the injection bandwidth of one direction")
-    link_fit("NVLink3 all-reduce (vTrain)", nccl_rows(points, "DGX-class A100", "all_reduce", "vTrain", reduce_factor), 300e9)
+    link_fit(
+        "NVLink3 all-reduce (vTrain)", nccl_rows(points, "DGX-class A100", "all_reduce", "vTrain", reduce_factor), 300e9
+    )
     for hardware in ("H100 SXM", "H200 SXM"):
-        for kind, factor in (("all_reduce", reduce_factor), ("all_gather", gather_factor), ("reduce_scatter", gather_factor), ("alltoall", gather_factor)):
-            link_fit(f"NVLink4 {hardware} {kind} (APEX+)", nccl_rows(points, hardware, kind, "APEX", factor), 450e9, steps=False)
-    nvls = lambda n: (n + 1) / n  # noqa: E731
-    ladder = [(n, w / reduce_factor(n) * nvls(n), t) for n, w, t in nccl_rows(points, "HGX H200, 8", "all_reduce", "ML Eng", reduce_factor)]
+        for kind, factor in (
+            ("all_reduce", reduce_factor),
+            ("all_gather", gather_factor),
+            ("reduce_scatter", gather_factor),
+            ("alltoall", gather_factor),
+        ):
+            link_fit(
+                f"NVLink4 {hardware} {kind} (APEX+)",
+                nccl_rows(points, hardware, kind, "APEX", factor),
+                450e9,
+                steps=False,
+            )
+    nvls = lambda n: (n + 1) / n
+    ladder = [
+        (n, w / reduce_factor(n) * nvls(n), t)
+        for n, w, t in nccl_rows(points, "HGX H200, 8", "all_reduce", "ML Eng", reduce_factor)
+    ]
     link_fit("NVLink4 8 x H200 in-network", ladder, 450e9, steps=False)
-    ladder = [(n, w / reduce_factor(n) * nvls(n), t) for n, w, t in nccl_rows(points, "AWS P6-B200", "all_reduce", "ML Eng", reduce_factor)]
+    ladder = [
+        (n, w / reduce_factor(n) * nvls(n), t)
+        for n, w, t in nccl_rows(points, "AWS P6-B200", "all_reduce", "ML Eng", reduce_factor)
+    ]
     link_fit("NVLink5 8 x B200 in-network", ladder, 900e9, steps=False)
     four = nccl_rows(points, "4x AWS P6-B200", "all_reduce", "ML Eng", lambda n: 2 * 3 / 4 / 8)
-    factor = lambda n: 2 * (n - 1) / n  # noqa: E731
-    four = [(4, size, t) for (_, size, _), (_, _, t) in zip(four, nccl_rows(points, "4x AWS P6-B200", "all_reduce", "ML Eng", factor), strict=True) if size > 3e5]
+    factor = lambda n: 2 * (n - 1) / n
+    four = [
+        (4, size, t)
+        for (_, size, _), (_, _, t) in zip(
+            four, nccl_rows(points, "4x AWS P6-B200", "all_reduce", "ML Eng", factor), strict=True
+        )
+        if size > 3e5
+    ]
     link_fit("EFA 400G, 4 nodes all-reduce (inter part)", four, 50e9)
     link_fit("IB 400G a2a (DeepEP low latency)", moe_rows(DEEPEP_IB, 8, 7408, 14336), 50e9)
     short = moe_rows(DEEPEP_ASCEND + CLOUDMATRIX_FUSED, 1, 7168 + 448, 14336)

@@ -1,12 +1,12 @@
 """Everything superpod raises on purpose.
 
-    SuperpodError                 base: message, where, hint; the command line prints it and exits 2
-    ├── CatalogueError            a catalogue, model or facility file is wrong
-    │   ├── UnknownNameError      no entry of that name (with did-you-mean)
-    │   └── MissingFactError      the entry exists, but nobody has published this number
-    ├── NoBasisError              no calibration or rate to compute from (a dtype the chip lacks)
-    ├── ScenarioError             the question contradicts itself (world size, degrees, batch)
-    └── InfeasibleError           nothing in the searched space fits; carries the closest misses
+SuperpodError                 base: message, where, hint; the command line prints it and exits 2
+├── CatalogueError            a catalogue, model or facility file is wrong
+│   ├── UnknownNameError      no entry of that name (with did-you-mean)
+│   └── MissingFactError      the entry exists, but nobody has published this number
+├── NoBasisError              no calibration or rate to compute from (a dtype the chip lacks)
+├── ScenarioError             the question contradicts itself (world size, degrees, batch)
+└── InfeasibleError           nothing in the searched space fits; carries the closest misses
 """
 
 import difflib

@@ -25,7 +25,9 @@ class Term:
 
     def scaled(self, factor: Num) -> "Term":
         """Return the same breakdown, every time multiplied by `factor`."""
-        return Term(name=self.name, time_s=self.time_s * factor, parts=tuple(part.scaled(factor) for part in self.parts))
+        return Term(
+            name=self.name, time_s=self.time_s * factor, parts=tuple(part.scaled(factor) for part in self.parts)
+        )
 
     def leaves(self) -> Iterator["Term"]:
         """Yield the terms without parts."""

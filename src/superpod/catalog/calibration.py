@@ -23,8 +23,10 @@ class GemmFit:
 
 @record
 class AttentionFit:
-    """Score-value kernels: prefill and training (by rows a sequence), and decode (by engine and memory share,
-    with the floor of a split-KV kernel pair)."""
+    """Score-value kernels of prefill and training, by rows a sequence, and of decode, by engine and memory share.
+
+    `decode_kernel_s` is the floor of a split-KV kernel pair.
+    """
 
     peak_frac: float
     backward_peak_frac: float
@@ -39,8 +41,8 @@ class Calibration:
     """Operator efficiencies of a chip family.
 
     `memory_frac` is the share of memory bandwidth that elementwise kernels reach, `gemm_memory_frac` the share that
-    products bound by reading weights reach, `softmax_memory_frac` that of unfused softmax; `kernel_s` is what one kernel costs
-    before it does any work; `borrowed_from` names the relative whose measurements stand in.
+    products bound by reading weights reach, `softmax_memory_frac` that of unfused softmax; `kernel_s` is what one
+    kernel costs before it does any work; `borrowed_from` names the relative whose measurements stand in.
     """
 
     id: str

@@ -25,9 +25,11 @@ from superpod.catalog.model_spec import (
 from superpod.catalog.record import record
 from superpod.errors import CatalogueError, did_you_mean
 
-# Pangu Pro MoE routes one token to one expert in each of eight groups (arXiv 2505.21411, section 2); its files do not say so.
+# Pangu Pro MoE routes one token to one expert in each of eight groups (arXiv 2505.21411, section 2); its files do not
+# say so.
 PANGU_PRO_GROUPS_COUNT = 8
-# Llama 4: every fourth layer has no rotary positions and sees all keys, the others see chunks (Llama4TextConfig defaults).
+# Llama 4: every fourth layer has no rotary positions and sees all keys, the others see chunks (Llama4TextConfig
+# defaults).
 LLAMA4_FULL_ATTENTION_INTERVAL = 4
 # Qwen3-Next and Qwen3.5: every fourth layer is full attention unless `layer_types` says otherwise.
 QWEN_FULL_ATTENTION_INTERVAL = 4
@@ -50,7 +52,7 @@ class Config:
         return next((name for name in names if self.values.get(name) is not None), "")
 
     def integer(self, *names: str, default: int | None = None) -> int:
-        """Return the first of the named fields that is present; raise CatalogueError where it is missing or no integer."""
+        """Return the first named field that is present; raise CatalogueError where it is missing or no integer."""
         name = self.found(*names)
         if not name:
             if default is None:
@@ -84,7 +86,9 @@ class Config:
     def problem(self, name: str, found: str, expected: str) -> CatalogueError:
         """Say what is wrong with a field."""
         close = did_you_mean(name, self.values)
-        advice = close or f"a {self.values.get('model_type', '')} config.json of the transformers library has this field"
+        advice = (
+            close or f"a {self.values.get('model_type', '')} config.json of the transformers library has this field"
+        )
         return CatalogueError(f"{name}: found {found}, expected {expected}", where=self.where, hint=advice)
 
 
@@ -98,7 +102,9 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"cannot read the file: {error}", where=str(file), hint="give a config.json or its folder") from None
+        raise CatalogueError(
+            f"cannot read the file: {error}", where=str(file), hint="give a config.json or its folder"
+        ) from None
     except json.JSONDecodeError as error:
         raise CatalogueError(f"malformed JSON: {error}", where=str(file)) from None
     if not isinstance(config, dict):
@@ -134,7 +140,9 @@ def _language_model(config: Mapping[str, Any], name: str) -> dict[str, Any]:
     return {**outer, **nested}
 
 
-def _spec(config: Config, layers: Iterable[Layer], *, mtp_layers: int = 0, norms: int = 2, norm_bias: bool = False) -> ModelSpec:
+def _spec(
+    config: Config, layers: Iterable[Layer], *, mtp_layers: int = 0, norms: int = 2, norm_bias: bool = False
+) -> ModelSpec:
     """Assemble a spec: equal layers become one group, in the order in which each kind first appears."""
     counts: dict[Layer, int] = {}
     for layer in layers:
@@ -172,7 +180,9 @@ def _head_dim(config: Config) -> int:
 def _heads(config: Config, **extra: Any) -> GroupedQueryAttention:
     heads = config.integer("num_attention_heads")
     kv_heads = config.integer("num_key_value_heads", default=heads)
-    return GroupedQueryAttention(kind="gqa", heads_count=heads, kv_heads_count=kv_heads, head_dim=_head_dim(config), **extra)
+    return GroupedQueryAttention(
+        kind="gqa", heads_count=heads, kv_heads_count=kv_heads, head_dim=_head_dim(config), **extra
+    )
 
 
 def _windows(config: Config, *, unless_said: bool = True) -> list[int]:
@@ -209,11 +219,13 @@ def _deepseek_experts(config: Config) -> MixtureOfExperts:
     shared = config.integer("n_shared_experts", "num_shared_experts", default=0)
     groups = config.integer("n_group", default=1)
     limit = config.integer("topk_group", default=1)
-    return _experts(config, width, shared_width_count=shared * width, expert_groups_count=groups, expert_groups_limit=limit)
+    return _experts(
+        config, width, shared_width_count=shared * width, expert_groups_count=groups, expert_groups_limit=limit
+    )
 
 
 def _routed_layers(config: Config) -> list[bool]:
-    """Say which layers have experts: by a list of kinds, a list of 0 and 1, or a number of dense layers to begin with."""
+    """Say which layers have experts: by a list of kinds, a list of 0 and 1, or a number of dense layers first."""
     count = config.layers_count
     kinds = config.per_layer("mlp_layer_types", ("dense", "sparse"))
     if kinds:
@@ -250,14 +262,16 @@ def _llama(config: Config) -> ModelSpec:
     bias = config.flag("attention_bias")
     ffn = _dense(config, bias=config.flag("mlp_bias"))
     return _spec(
-        config, [(_heads(config, qkv_bias=bias, out_bias=bias, window_count=window), ffn) for window in _windows(config)]
+        config,
+        [(_heads(config, qkv_bias=bias, out_bias=bias, window_count=window), ffn) for window in _windows(config)],
     )
 
 
 def _qwen2(config: Config) -> ModelSpec:
     mtp = config.integer("num_nextn_predict_layers", default=0)
     layers = [
-        (_heads(config, qkv_bias=True, window_count=window), _dense(config)) for window in _windows(config, unless_said=False)
+        (_heads(config, qkv_bias=True, window_count=window), _dense(config))
+        for window in _windows(config, unless_said=False)
     ]
     return _spec(config, layers, mtp_layers=mtp)
 
@@ -266,7 +280,9 @@ def _qwen3(config: Config) -> ModelSpec:
     bias = config.flag("attention_bias")
     ffn = _dense(config)
     windows = _windows(config, unless_said=False)
-    layers = [(_heads(config, qk_norm=True, qkv_bias=bias, out_bias=bias, window_count=window), ffn) for window in windows]
+    layers = [
+        (_heads(config, qk_norm=True, qkv_bias=bias, out_bias=bias, window_count=window), ffn) for window in windows
+    ]
     return _spec(config, layers)
 
 
@@ -311,7 +327,9 @@ def _mixtral(config: Config) -> ModelSpec:
 
 def _minimax_m2(config: Config) -> ModelSpec:
     moe = _experts(
-        config, config.integer("intermediate_size"), shared_width_count=config.integer("shared_intermediate_size", default=0)
+        config,
+        config.integer("intermediate_size"),
+        shared_width_count=config.integer("shared_intermediate_size", default=0),
     )
     attention = _heads(config, qk_norm=config.flag("use_qk_norm"))
     modules = config.integer("num_mtp_modules", default=0) if config.flag("use_mtp") else 0
@@ -325,7 +343,9 @@ def _gpt_oss(config: Config) -> ModelSpec:
     windows = _windows(config)
     if not config.found("layer_types"):  # GptOssConfig: windowed and full layers take turns
         windows = [0 if layer % 2 else config.integer("sliding_window") for layer in range(config.layers_count)]
-    layers = [(_heads(config, qkv_bias=bias, out_bias=bias, sinks=True, window_count=window), moe) for window in windows]
+    layers = [
+        (_heads(config, qkv_bias=bias, out_bias=bias, sinks=True, window_count=window), moe) for window in windows
+    ]
     return _spec(config, layers)
 
 
@@ -415,7 +435,9 @@ def _mimo_v2_flash(config: Config) -> ModelSpec:
         raise config.problem("hybrid_layer_pattern", "nothing", f"{config.layers_count} items, one a layer")
     dense, moe = _dense(config), _deepseek_experts(config)
     routed = _routed_layers(config)
-    return _spec(config, [(windowed if flag else full, moe if routed[layer] else dense) for layer, flag in enumerate(pattern)])
+    return _spec(
+        config, [(windowed if flag else full, moe if routed[layer] else dense) for layer, flag in enumerate(pattern)]
+    )
 
 
 def _pangu_pro_moe(config: Config) -> ModelSpec:
@@ -435,7 +457,9 @@ def _gpt2(config: Config) -> ModelSpec:
     attention = GroupedQueryAttention(
         kind="gqa", heads_count=heads, kv_heads_count=heads, head_dim=_head_dim(config), qkv_bias=True, out_bias=True
     )
-    ffn = DenseFeedForward(kind="dense", width_count=config.integer("n_inner", default=4 * hidden), gated=False, bias=True)
+    ffn = DenseFeedForward(
+        kind="dense", width_count=config.integer("n_inner", default=4 * hidden), gated=False, bias=True
+    )
     return _spec(config, [(attention, ffn)] * config.layers_count, norm_bias=True)
 
 

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from superpod.catalog.calibration import Calibration, LinkCalibration
+from superpod.catalog.claim import Claim
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import Fact, Source
 from superpod.catalog.record import record
@@ -31,6 +32,7 @@ KINDS: Mapping[str, type[Any]] = {
     "facilities": Facility,
     "calibration": Calibration,
     "links": LinkCalibration,
+    "claims": Claim,
 }
 FACT_KEYS = {"value", "missing", "unsupported"}
 
@@ -74,6 +76,10 @@ class Catalogue:
         """Return a link family's collective efficiencies by id."""
         return self._entry("links", LinkCalibration, name)
 
+    def claim(self, name: str) -> Claim:
+        """Return a published claim by id or alias."""
+        return self._entry("claims", Claim, name)
+
     def sources(self) -> Mapping[str, Source]:
         """Return all cited publications by id."""
         return _sources(self.folders)
@@ -90,12 +96,16 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, float]:
         match = re.fullmatch(r"(\w+/[\w.\-]+:[\w.\-]+)=(.+)", text.strip())
         if match is None:
             raise CatalogueError(
-                f"cannot read {text!r}", where="--set", hint="write KIND/ID:PATH=NUMBER, e.g. pods/atlas950-1024:power.max_w=1.9e6"
+                f"cannot read {text!r}",
+                where="--set",
+                hint="write KIND/ID:PATH=NUMBER, e.g. pods/atlas950-1024:power.max_w=1.9e6",
             )
         try:
             overrides[match[1]] = float(match[2])
         except ValueError:
-            raise CatalogueError(f"{match[2]!r} is not a number", where=f"--set {match[1]}", hint="SI units, e.g. 392e9") from None
+            raise CatalogueError(
+                f"{match[2]!r} is not a number", where=f"--set {match[1]}", hint="SI units, e.g. 392e9"
+            ) from None
     return overrides
 
 
@@ -146,7 +156,10 @@ def _load(catalogue: Catalogue, kind: str, cls: type[T], path: Path) -> T:
     tree = read_toml(path)
     if "base" in tree:  # a cascade: its base pod, with what differs laid over it
         base = read_toml(_find(catalogue.folders, kind, tree["base"]))
-        tree = {**{key: value for key, value in base.items() if key not in {"published", "power", "price", "aliases"}}, **tree}
+        tree = {
+            **{key: value for key, value in base.items() if key not in {"published", "power", "price", "aliases"}},
+            **tree,
+        }
     return _build(catalogue, kind, cls, tree, path)
 
 
@@ -158,15 +171,14 @@ def _build(catalogue: Catalogue, kind: str, cls: type[T], tree: Tree, path: Path
         problems.append(f"id: found {tree.get('id')!r}, expected the file's stem {path.stem!r}")
     facts: dict[str, Fact] = {}
     sourced = kind == "models"  # one source stands for a model's whole file
-    if sourced:
-        tree.pop("source", None), tree.pop("kind", None)
     stripped = _strip(tree, "", facts, problems, bare=sourced)
     _apply_overrides(catalogue, f"{kind}/{path.stem}", stripped, facts, problems)
     if catalogue.estimates:
         _apply_estimates(stripped, facts)
     if not sourced:
         stripped["facts"] = facts
-    return _validated(cls, stripped, str(path), problems)
+    made: T = _validated(cls, stripped, str(path), problems)
+    return made
 
 
 def _strip(tree: Any, where: str, facts: dict[str, Fact], problems: list[str], *, bare: bool) -> Any:
@@ -177,7 +189,10 @@ def _strip(tree: Any, where: str, facts: dict[str, Fact], problems: list[str], *
         kept = {key: _strip(value, _join(where, key), facts, problems, bare=bare) for key, value in tree.items()}
         return {key: value for key, value in kept.items() if not _unsupported(facts, _join(where, key))}
     if isinstance(tree, list):
-        return [_strip(item, _join(where, _item_name(item, number)), facts, problems, bare=bare) for number, item in enumerate(tree)]
+        return [
+            _strip(item, _join(where, _item_name(item, number)), facts, problems, bare=bare)
+            for number, item in enumerate(tree)
+        ]
     is_number = isinstance(tree, int | float) and not isinstance(tree, bool)
     if is_number and not bare and not BARE_NUMBERS & set(where.split(".")):
         problems.append(f"{where}: found the bare number {tree!r}; expected a fact {{ value, kind, source }}")
@@ -185,11 +200,13 @@ def _strip(tree: Any, where: str, facts: dict[str, Fact], problems: list[str], *
 
 
 def _read_fact(tree: Tree, where: str, facts: dict[str, Fact], problems: list[str]) -> float | None:
-    fact = _validated(Fact, tree, where, problems, collect=True)
+    fact: Fact | None = _validated(Fact, tree, where, problems, collect=True)
     if fact is None:
         return None
     if fact.value is not None and fact.kind is None:
-        problems.append(f"{where}: a fact needs its kind (vendor, authors, benchmark, third-party, computed or assumed)")
+        problems.append(
+            f"{where}: a fact needs its kind (vendor, authors, benchmark, third-party, computed or assumed)"
+        )
     if fact.value is not None and not fact.source and fact.kind not in {"assumed", "computed"}:
         problems.append(f"{where}: a {fact.kind} fact needs its source")
     facts[where] = fact
@@ -211,7 +228,13 @@ def _apply_estimates(tree: Tree, facts: dict[str, Fact]) -> None:
         guess = fact.estimate
         if fact.missing and guess is not None and _assign(tree, path.split("."), guess.value):
             facts[path] = replace(
-                fact, value=guess.value, low=guess.low, high=guess.high, kind="estimate", source=guess.source, note=guess.basis
+                fact,
+                value=guess.value,
+                low=guess.low,
+                high=guess.high,
+                kind="estimate",
+                source=guess.source,
+                note=guess.basis,
             )
 
 
@@ -230,12 +253,12 @@ def _assign(tree: Any, path: list[str], value: float) -> bool:
     return True
 
 
-def _validated(cls: type[T], tree: Any, where: str, problems: list[str], *, collect: bool = False) -> Any:
+def _validated(cls: type[Any], tree: Any, where: str, problems: list[str], *, collect: bool = False) -> Any:
     """Build `cls` from `tree`; raise CatalogueError listing all problems, or with `collect` add them to `problems`."""
-    made: T | None = None
+    made: Any = None
     found: list[str] = []
     try:
-        made = _adapter(cls).validate_python(tree)
+        made = _adapter(cls).validate_python(tree)  # type: ignore[arg-type]  # a class is hashable
     except ValidationError as error:
         found = [_sentence(cls, item) for item in error.errors()]
     if collect:
@@ -243,7 +266,9 @@ def _validated(cls: type[T], tree: Any, where: str, problems: list[str], *, coll
         return made
     if problems or found:
         lines = [*problems, *found]
-        raise CatalogueError("\n  ".join([f"{len(lines)} problem(s)", *lines]), where=where, hint="docs/reference/catalogue-format.md")
+        raise CatalogueError(
+            "\n  ".join([f"{len(lines)} problem(s)", *lines]), where=where, hint="docs/reference/catalogue-format.md"
+        )
     return made
 
 

@@ -120,6 +120,8 @@ class ModelSpec:
     learned_positions: bool = False
     mtp_layers_count: int = 0
     published: PublishedSize = field(default_factory=PublishedSize)
+    source: str = ""  # one source and kind stand for all shapes of the entry
+    kind: str = ""
     aliases: tuple[str, ...] = ()
     note: str = ""
 

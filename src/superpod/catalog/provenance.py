@@ -57,10 +57,14 @@ class HasFacts(Protocol):
     """A catalogue entry."""
 
     @property
-    def id(self) -> str: ...
+    def id(self) -> str:
+        """The entry's id."""
+        ...
 
     @property
-    def facts(self) -> Mapping[str, Fact]: ...
+    def facts(self) -> Mapping[str, Fact]:
+        """Its facts by path."""
+        ...
 
 
 @record
@@ -89,7 +93,9 @@ class FactReader:
 
     def cited(self) -> tuple[UsedFact, ...]:
         """Return the facts read so far."""
-        return tuple(UsedFact(where=f"{self.kind}/{self.entry.id}:{path}", fact=fact) for path, fact in self.used.items())
+        return tuple(
+            UsedFact(where=f"{self.kind}/{self.entry.id}:{path}", fact=fact) for path, fact in self.used.items()
+        )
 
 
 def missing_fact(where: str, fact: Fact) -> MissingFactError:

@@ -58,7 +58,11 @@ class Chip:
 
 @record
 class Tier:
-    """One level of the fabric: the chips under one instance of it and how they reach each other."""
+    """One level of the fabric: the chips under one instance of it and how they reach each other.
+
+    `shares_inner_ports`: its bandwidth is that of the same ports as the tier inside; False where it has ports of its
+    own.
+    """
 
     name: str
     structure: Structure
@@ -71,6 +75,7 @@ class Tier:
     in_network_reduction: bool = False
     dims: tuple[int, ...] = ()
     bisection_frac: float | None = 1.0
+    shares_inner_ports: bool = True
     note: str = ""
 
 

@@ -8,9 +8,10 @@ from superpod.cli.page import Headline, Interval, Segment, SplitBar
 WIDTH = 1000
 GAP = 1.5
 HUES_COUNT = 8
-LABEL_WIDTH = 250
+LABEL_WIDTH = 310
 TEXT_WIDTH = 190
 ROW_HEIGHT = 30
+LABEL_LETTERS = 40
 
 
 def hue_class(number: int) -> str:
@@ -30,7 +31,8 @@ def drawing(height: float, title: str, description: str, parts: Sequence[str], w
 def rectangle(x: float, y: float, width: float, height: float, css: str, tip: str = "") -> str:
     """Return a bar; `tip` shows under the pointer."""
     hover = f"<title>{escape(tip)}</title>" if tip else ""
-    return f'<rect class="{css}" x="{x:.1f}" y="{y:.1f}" width="{max(0.0, width):.1f}" height="{height:g}" rx="2">{hover}</rect>'
+    size = f'x="{x:.1f}" y="{y:.1f}" width="{max(0.0, width):.1f}" height="{height:g}"'
+    return f'<rect class="{css}" {size} rx="2">{hover}</rect>'
 
 
 def words(x: float, y: float, text: str, css: str = "", anchor: str = "start") -> str:
@@ -85,19 +87,15 @@ def intervals(title: str, rows: Sequence[Interval]) -> str:
     reach = (most - least) or 1.0
     room = WIDTH - LABEL_WIDTH - TEXT_WIDTH
     height = len(rows) * ROW_HEIGHT + 4
-    parts = [
-        f'<line class="axis" x1="{LABEL_WIDTH - least / reach * room:.1f}" x2="{LABEL_WIDTH - least / reach * room:.1f}" y1="0" y2="{height}"/>'
-    ]
+    zero = LABEL_WIDTH - least / reach * room
+    parts = [f'<line class="axis" x1="{zero:.1f}" x2="{zero:.1f}" y1="0" y2="{height}"/>']
     for number, row in enumerate(rows):
         middle = number * ROW_HEIGHT + ROW_HEIGHT / 2
-        low, value, high = (
-            LABEL_WIDTH + (number_ - least) / reach * room for number_ in (row.low, row.value, row.high)
-        )
-        parts.append(words(0, middle + 5, shortened(row.label, 38)))
+        low, value, high = (zero + place / reach * room for place in (row.low, row.value, row.high))
+        tip = escape(f"{row.label}: {row.text}")
+        parts.append(words(0, middle + 5, shortened(row.label, LABEL_LETTERS)))
         parts.append(f'<line class="band" x1="{low:.1f}" x2="{high:.1f}" y1="{middle:g}" y2="{middle:g}"/>')
-        parts.append(
-            f'<circle class="dot" cx="{value:.1f}" cy="{middle:g}" r="6"><title>{escape(f"{row.label}: {row.text}")}</title></circle>'
-        )
+        parts.append(f'<circle class="dot" cx="{value:.1f}" cy="{middle:g}" r="6"><title>{tip}</title></circle>')
         parts.append(words(WIDTH, middle + 5, row.text, anchor="end"))
     said = "; ".join(f"{row.label} {row.text}" for row in rows)
     return drawing(height, title or "Values with their bands", said, parts)
@@ -111,7 +109,7 @@ def split_bars(title: str, bars: Sequence[SplitBar]) -> str:
     for number, bar in enumerate(bars):
         top = number * (ROW_HEIGHT + 6)
         tip = f"{bar.label}: {bar.text}"
-        parts.append(words(0, top + 20, shortened(bar.label, 38)))
+        parts.append(words(0, top + 20, shortened(bar.label, LABEL_LETTERS)))
         parts.append(rectangle(LABEL_WIDTH, top + 2, bar.ideal / largest * room, 26, "ideal", tip))
         parts.append(rectangle(LABEL_WIDTH, top + 6, bar.reached / largest * room, 18, "h0", tip))
         parts.append(words(WIDTH, top + 20, bar.text, anchor="end"))
@@ -121,4 +119,6 @@ def split_bars(title: str, bars: Sequence[SplitBar]) -> str:
 
 def shortened(text: str, most: int) -> str:
     """Return text that fits its place; the start of a long path says less than its end."""
-    return text if len(text) <= most else f"…{text[1 - most :]}"
+    if len(text) <= most:
+        return text
+    return f"…{text[1 - most :]}" if ":" in text else f"{text[: most - 1]}…"

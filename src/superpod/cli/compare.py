@@ -29,7 +29,8 @@ BASES = ("as-built", "equal-cards", "equal-flops", "equal-power", "equal-cost")
 def command(model: str, names: str, phase: str, basis: str, **options: Any) -> None:
     """Compare machines running MODEL: per card, per pod, per kW, per dollar; chip against system.
 
-    The chip factor is what a card would gain under a perfect fabric, the system factor what the real machine keeps of it.
+    The chip factor is what a card would gain under a perfect fabric, the system factor what the real machine keeps
+    of it.
     """
     other = shared.SERVING_NAMES if phase == "train" else shared.TRAINING_NAMES
     shared.refuse_given(other, f"does not belong to --phase {phase}")

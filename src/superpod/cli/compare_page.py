@@ -14,6 +14,7 @@ from superpod.units import percent, significant
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source, UsedFact
     from superpod.plan.compare_result import Comparison, Contender
+    from superpod.plan.report import Report
 
 BASIS_WORDS = {
     "as-built": "each machine as built",
@@ -24,7 +25,8 @@ BASIS_WORDS = {
 }
 COLUMNS = (
     Column(label="machine", wraps=True),
-    Column(label="state", drop=6),
+    Column(label="state", drop=7),
+    Column(label="format", drop=6),
     Column(label="cards", right=True),
     Column(label="token/s", right=True),
     Column(label="per card", right=True),
@@ -36,29 +38,35 @@ COLUMNS = (
     Column(label="× system", right=True),
     Column(label="system\nefficiency", right=True, drop=3),
 )
-LEGEND = "chip: a card under a perfect fabric, over the baseline's; system: the share of that which the machine keeps, over the baseline's"
+LEGEND = (
+    "chip: a card under a perfect fabric, over the baseline's; "
+    "system: the share of that which the machine keeps, over the baseline's"
+)
 
 
 def compare_page(comparison: Comparison, sources: Mapping[str, Source], *, full: bool) -> Page:
     """Return the page of a comparison; the first contender is the baseline."""
     blocks: list[Block] = [
         Text(title="Verdict", lines=(comparison.verdict,), tone="strong"),
-        contenders_table(comparison),
+        contenders_table(comparison, full=full),
     ]
-    blocks.append(per_card_bars(comparison))
+    blocks.append(per_card_bars(comparison, full=full))
     if comparison.refusals:
         lines = tuple(f"{refusal.pod}: {refusal.reason}" for refusal in comparison.refusals)
         blocks.append(Text(title="No answer for", lines=lines, bullets=True))
-    lines = tuple(f"{item.report.pod_name}: {item.report.binding}" for item in comparison.contenders)
+    lines = tuple(f"{machine_name(item.report, full=full)}: {item.report.binding}" for item in comparison.contenders)
     blocks.append(Text(title="What limits each machine", lines=lines, bullets=True))
     if full:
         blocks.extend(full_blocks(comparison, sources))
     else:
         blocks.append(estimates_text(comparison))
     report = comparison.contenders[0].report
+    formats = " or ".join(dict.fromkeys(item.report.precision for item in comparison.contenders))
     held = BASIS_WORDS.get(comparison.basis, comparison.basis)
     subtitle = (
-        comparison.question if full else f"{comparison.work} in {report.precision}, {held}; baseline {report.pod_name}"
+        comparison.question
+        if full
+        else f"{comparison.work} in {formats}, {held}; baseline {machine_name(report, full=full)}"
     )
     footer = f"superpod {report.version}, catalogue {report.catalogue_hash}"
     return Page(
@@ -69,27 +77,35 @@ def compare_page(comparison: Comparison, sources: Mapping[str, Source], *, full:
     )
 
 
-def contenders_table(comparison: Comparison) -> Table:
+def machine_name(report: Report, *, full: bool) -> str:
+    """Return a machine's name, or in a terminal the shorter id that commands take."""
+    return report.pod_name if full else report.pod.partition("@")[0]
+
+
+def contenders_table(comparison: Comparison, *, full: bool) -> Table:
     """Return one row a contender; each dash has a footnote that says what is not published."""
     notes: list[str] = []
-    rows = [contender_row(item, notes) for item in comparison.contenders]
-    return Table(title="", columns=COLUMNS, rows=tuple(rows), footnotes=(LEGEND, *notes))
+    rows = [contender_row(item, machine_name(item.report, full=full), notes) for item in comparison.contenders]
+    estimated = any(item.report.estimates for item in comparison.contenders)
+    starred = ("* rests on estimates or assumptions",) if full and estimated else ()
+    return Table(title="", columns=COLUMNS, rows=tuple(rows), footnotes=(LEGEND, *starred, *notes))
 
 
-def contender_row(item: Contender, notes: list[str]) -> tuple[Cell | str, ...]:
+def contender_row(item: Contender, name: str, notes: list[str]) -> tuple[Cell | str, ...]:
     """Return one machine; append to `notes` what it lacks."""
     mark = ""
     if item.lacks:
         mark = f" [{len(notes) + 1}]"
-        notes.append(f"[{len(notes) + 1}] {item.report.pod_name}: {'; '.join(item.lacks)}")
+        notes.append(f"[{len(notes) + 1}] {name}: {'; '.join(item.lacks)}")
     estimated = " *" if item.report.estimates else ""
     return (
-        f"{item.report.pod_name}{estimated}{mark}",
+        f"{name}{estimated}{mark}",
         item.report.state,
+        item.report.precision,
         count(item.cards_count),
         significant(item.tokens_per_s),
         significant(item.per_card),
-        significant(item.per_pod),
+        DASH if item.per_pod is None else significant(item.per_pod),
         DASH if item.per_kw is None else significant(item.per_kw),
         DASH if item.per_musd is None else significant(item.per_musd),
         factor(item.chip_factor * item.system_factor),
@@ -99,11 +115,11 @@ def contender_row(item: Contender, notes: list[str]) -> tuple[Cell | str, ...]:
     )
 
 
-def per_card_bars(comparison: Comparison) -> SplitBars:
+def per_card_bars(comparison: Comparison, *, full: bool) -> SplitBars:
     """Return what a card reaches beside what its chip would reach under a perfect fabric."""
     bars = tuple(
         SplitBar(
-            label=item.report.pod_name,
+            label=machine_name(item.report, full=full),
             reached=item.per_card,
             ideal=item.ideal_per_card,
             text=f"{significant(item.per_card)} of {significant(item.ideal_per_card)}",
@@ -118,7 +134,7 @@ def per_card_bars(comparison: Comparison) -> SplitBars:
 def estimates_text(comparison: Comparison) -> Text:
     """Return how many numbers of each machine nobody published."""
     parts = [
-        f"{item.report.pod_name} {len(item.report.estimates)}"
+        f"{machine_name(item.report, full=False)} {len(item.report.estimates)}"
         for item in comparison.contenders
         if item.report.estimates
     ]

@@ -11,6 +11,7 @@ from superpod.cli.page import Block, Cell, Column, Page
 from superpod.units import percent
 
 STYLE = Path(__file__).with_name("report.css")
+WIDE_COLUMNS = 8
 ADDRESS = re.compile(r"https?://\S+")
 
 
@@ -31,8 +32,9 @@ def render(content: Page, command: str = "") -> str:
             f"<style>\n{STYLE.read_text(encoding='utf-8')}</style>",
             "</head>",
             "<body>",
-            "<main>",
-            f'<header><h1>{escape(content.title)}{badges}</h1><p class="subtitle">{escape(content.subtitle)}</p></header>',
+            '<main class="wide">' if is_wide(content.blocks) else "<main>",
+            f"<header><h1>{escape(content.title)}{badges}</h1>",
+            f'<p class="subtitle">{escape(content.subtitle)}</p></header>',
             cards(content.blocks),
             f"<footer>{' · '.join(made)}</footer>",
             "</main>",
@@ -41,6 +43,11 @@ def render(content: Page, command: str = "") -> str:
             "",
         )
     )
+
+
+def is_wide(blocks: Sequence[Block]) -> bool:
+    """Return whether a page is a listing with many columns."""
+    return len(blocks) == 1 and isinstance(blocks[0], page.Table) and len(blocks[0].columns) >= WIDE_COLUMNS
 
 
 def cards(blocks: Sequence[Block]) -> str:
@@ -129,17 +136,22 @@ def text(block: page.Text) -> str:
 def table(block: page.Table) -> str:
     """Return a table whose first column names its rows."""
     head = "" if block.compact else f"<thead><tr>{''.join(header(column) for column in block.columns)}</tr></thead>"
-    rows = "".join(
-        f"<tr>{''.join(cell(item, column, place == 0) for place, (item, column) in enumerate(zip(row, block.columns, strict=True)))}</tr>"
-        for row in block.rows
-    )
+    body = "".join(table_row(row, block.columns) for row in block.rows)
     css = ' class="compact"' if block.compact else ""
-    return f'{heading(block.title)}<div class="scroll"><table{css}>{head}<tbody>{rows}</tbody></table></div>{footnotes(block.footnotes)}'
+    drawn = f'<div class="scroll"><table{css}>{head}<tbody>{body}</tbody></table></div>'
+    return f"{heading(block.title)}{drawn}{footnotes(block.footnotes)}"
+
+
+def table_row(row: Sequence[Cell | str], columns: Sequence[Column]) -> str:
+    """Return a row; its first cell names it."""
+    pairs = zip(row, columns, strict=True)
+    return f"<tr>{''.join(cell(item, column, place == 0) for place, (item, column) in enumerate(pairs))}</tr>"
 
 
 def header(column: Column) -> str:
     """Return a column's heading."""
-    css = ' class="right"' if column.right else ""
+    names = [name for name, wanted in (("right", column.right), ("wraps", column.wraps)) if wanted]
+    css = f' class="{" ".join(names)}"' if names else ""
     return f'<th scope="col"{css}>{escape(column.label)}</th>'
 
 

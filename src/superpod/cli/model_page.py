@@ -89,7 +89,8 @@ def attention_text(attention: Attention) -> str:
         return f"grouped-query: {heads} of {attention.head_dim}{window}"
     if isinstance(attention, LatentAttention):
         sparse = f", top {count(attention.sparse_top_k_count)} keys" if attention.sparse_top_k_count else ""
-        latent = f"latent {attention.kv_lora_rank} + {attention.qk_rope_dim}, queries {attention.q_lora_rank or 'not compressed'}"
+        queries = attention.q_lora_rank or "not compressed"
+        latent = f"latent {attention.kv_lora_rank} + {attention.qk_rope_dim}, queries {queries}"
         return f"multi-head latent: {attention.heads_count} heads, {latent}{sparse}"
     return f"linear: {attention.heads_count} heads, {attention.key_heads_count} key heads of {attention.key_dim}"
 

@@ -20,7 +20,11 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """A table column. `wraps` lets it fold, `cuts` lets a terminal cut it to one line; a narrow terminal leaves out the columns with the highest `drop` first."""
+    """A table column.
+
+    `wraps` lets it fold, `cuts` lets a terminal cut it to one line; a narrow terminal leaves out the columns with the
+    highest `drop` first.
+    """
 
     label: str
     right: bool = False

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from superpod.result import Limit, Term
 
 LEAVES_SHOWN = 8
+LEAVES_SHOWN_EACH = 3  # in a terminal, where an answer has several breakdowns
 LIMITS_SHOWN = 4
 RUNNERS_SHOWN = 3
 ESTIMATES_SHOWN = 2
@@ -77,10 +78,10 @@ def machine_text(report: Report) -> str:
 def screen_blocks(report: Report) -> tuple[Block, ...]:
     """Return what fits one screen."""
     blocks: list[Block] = [headline(report), Metrics(title="", items=metric_items(report.metrics))]
-    blocks.extend(breakdowns(report, max(3, LEAVES_SHOWN // max(1, len(report.breakdowns)) - 1 if len(report.breakdowns) > 1 else LEAVES_SHOWN)))
+    blocks.extend(breakdowns(report, LEAVES_SHOWN if len(report.breakdowns) == 1 else LEAVES_SHOWN_EACH))
     blocks.extend(memory(report))
     blocks.append(Text(title="Binding limit", lines=(report.binding,), tone="strong"))
-    blocks.append(Text(title="Layout", lines=(f"{layout_text(report.layout)} ({searched(report)})",)))
+    blocks.append(Text(title="Layout", lines=(layout_text(report.layout),)))
     blocks.append(limits_table(report.limits, full=False))
     if report.runners_up:
         blocks.append(runners_up(report, full=False))
@@ -96,8 +97,12 @@ def searched(report: Report) -> str:
 def full_blocks(report: Report, sources: Mapping[str, Source]) -> tuple[Block, ...]:
     """Return everything that the report holds, in the order in which an architect asks."""
     answer: list[Block] = [headline(report), Text(title="Binding limit", lines=(report.binding,), tone="strong")]
-    answer.append(Metrics(title="", items=(("machine", machine_text(report)), *metric_items(report.metrics))))
-    alternatives = (layout_table(report.layout), *((runners_up(report, full=True),) if report.runners_up else ()))
+    answer.append(Metrics(title="", items=metric_items(report.metrics)))
+    answer.append(Text(title="", lines=(f"{report.pod}: {machine_text(report)}",), tone="faint"))
+    alternatives: tuple[Block, ...] = (
+        layout_grid(report.layout),
+        *((runners_up(report, full=True),) if report.runners_up else ()),
+    )
     blocks: list[Block] = [
         *answer,
         Section(title="Where the time goes", blocks=tuple(breakdowns(report, LEAVES_SHOWN))),
@@ -160,7 +165,13 @@ def breakdown(term: Term, shown: int, hues: Hues) -> Breakdown:
     left = sum(time for _, time in rest)
     if left > 0:
         segments.append(
-            Segment(label=f"{len(rest)} smaller parts", share=left / whole, text=duration(left), group="other", hue=-1)
+            Segment(
+                label=f"{len(rest)} smaller parts",
+                share=left / whole,
+                text=duration(left),
+                group="other" if any(item.group for item in segments) else "",
+                hue=-1,
+            )
         )
     return Breakdown(title=term.name, total_text=duration(float(term.time_s)), segments=tuple(segments))
 
@@ -179,7 +190,7 @@ def memory(report: Report) -> list[Fill]:
 
 
 def memory_limit(pool: str, parts: Sequence[Share], limits: Sequence[Limit]) -> Limit | None:
-    """Return the limit in bytes that speaks of this pool: by its name, else the one whose need is closest to the parts."""
+    """Return the limit in bytes that names this pool, or else the one whose need is closest to its parts."""
     named = [limit for limit in limits if pool.lower() in f"{limit.code} {limit.what}".lower()]
     held = sum(part.amount_bytes for part in parts)
     return min(named or limits, key=lambda limit: abs(float(limit.needed) - held), default=None)
@@ -241,11 +252,10 @@ def margin_cell(share: float) -> Cell:
     )
 
 
-def layout_table(layout: Mapping[str, float | str]) -> Table:
+def layout_grid(layout: Mapping[str, float | str]) -> Metrics:
     """Return every degree and choice of a layout."""
-    rows = tuple((name.replace("_", " "), degree_text(value)) for name, value in layout.items())
-    return Table(
-        title="", columns=(Column(label="degree or choice"), Column(label="value", right=True)), rows=rows, compact=True
+    return Metrics(
+        title="", items=tuple((name.replace("_", " "), degree_text(value)) for name, value in layout.items())
     )
 
 
@@ -272,7 +282,7 @@ def differing(layout: Mapping[str, float | str], chosen: Mapping[str, float | st
 def runners_up(report: Report, *, full: bool) -> Table:
     """Return the next best layouts and why they lose."""
     columns = (
-        Column(label="next best: differs in", wraps=True, cuts=not full),
+        Column(label=f"next best of {count(report.feasible_count)} feasible", wraps=True, cuts=not full),
         Column(label=report.headline.unit or "reach", right=True),
         Column(label="against best", right=True, drop=0 if full else 1),
         Column(label="why it loses", wraps=True, cuts=not full),
@@ -301,7 +311,7 @@ def sensitivities(report: Report) -> Intervals:
         )
         for item in sorted(report.sensitivities, key=lambda item: -abs(item.elasticity))
     )
-    note = "Relative change of the headline for a relative change of the fact: +0.50 means that 10 % more of it gives 5 % more."
+    note = "+0.50 means that 10 % more of this number gives 5 % more of the headline."
     return Intervals(title="", rows=rows, note=note)
 
 
@@ -310,14 +320,10 @@ def rests_on(report: Report) -> Text:
     weak = report.estimates
     lines = [f"{used.where} = {used_text(used)} ({used.fact.kind}): {basis(used)}" for used in weak[:ESTIMATES_SHOWN]]
     rest = (len(weak) - ESTIMATES_SHOWN, len(report.notes) - NOTES_SHOWN)
-    more = [
-        f"{number} more {name}"
-        for number, name in zip(rest, ("estimates or assumptions", "notes"), strict=True)
-        if number > 0
-    ]
+    more = [f"{number} more {name}" for number, name in zip(rest, ("assumed", "notes"), strict=True) if number > 0]
     cited = len({used.fact.source for used in report.facts if used.fact.source})
     published = f"{len(report.facts) - len(weak)} published facts from {cited} sources"
-    last = f"{', '.join([*more, published])}; --json or --html FILE for all {len(report.facts)} facts"
+    last = f"{', '.join([*more, published])}; all {len(report.facts)}: --json, --html FILE"
     lines = [*lines, *report.notes[:NOTES_SHOWN], last]
     return Text(title="Rests on", lines=tuple(lines), bullets=True, tone="faint", cuts=True)
 

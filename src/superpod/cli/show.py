@@ -68,17 +68,17 @@ def find(catalogue: Catalogue, name: str) -> list[tuple[str, Entry]]:
         from superpod.catalog.huggingface import read_config, spec_from_config
 
         return [("model", spec_from_config(read_config(path), name))]
-    readers: tuple[tuple[str, Callable[[str], Entry]], ...] = (
-        ("pod", catalogue.pod),
-        ("chip", catalogue.chip),
-        ("model", catalogue.model),
-        ("facility", catalogue.facility),
+    readers: tuple[tuple[str, str, Callable[[str], Entry]], ...] = (
+        ("pod", "pods", catalogue.pod),
+        ("chip", "chips", catalogue.chip),
+        ("model", "models", catalogue.model),
+        ("facility", "facilities", catalogue.facility),
     )
     wanted, _, rest = name.partition("/")
     plain = name.partition("@")[0]
     found: list[tuple[str, Entry]] = []
-    for kind, read in readers:
-        if rest and wanted not in {kind, f"{kind}s"}:
+    for kind, plural, read in readers:
+        if rest and wanted not in {kind, plural}:
             continue
         try:
             found.append((kind, read(rest or plain)))

@@ -4,12 +4,12 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from rich.console import Console, RenderableType
 from rich.padding import Padding
 from rich.table import Table as RichTable
@@ -23,12 +23,12 @@ PIPED_WIDTH = 120
 WIDTH_MAX = 180
 PICTURE_WIDTH = 104
 WRAP_WIDTH_MIN = 18
-FIRST_WIDTH_MIN = 22
 WRAP_WIDTH_WANTED = 22
 BAR_WIDTH = 34
 GAP = 2
 METRIC_GAP = 5
 INDENT = 2
+BULLET = "• "
 LONG_TABLE = 8
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FILLS = "█▓▒"
@@ -100,8 +100,6 @@ def belongs(previous: page.Block | None, block: page.Block) -> bool:
     """Return whether a block continues the one before it."""
     if isinstance(block, page.Metrics):
         return isinstance(previous, page.Headline)
-    if isinstance(block, page.Table):
-        return isinstance(previous, page.Table) and not block.title and not previous.title and len(block.rows) <= LONG_TABLE
     return type(block) is type(previous) and isinstance(block, page.Text | page.Fill | page.Breakdown)
 
 
@@ -165,20 +163,29 @@ def draw_fill(block: page.Fill, console: Console) -> None:
     width = max(10, min(BAR_WIDTH, console.width - cell_len(line.plain) - 1))
     drawn = 0
     ends = 0.0
-    legend = RichText(" " * INDENT)
+    legend: list[RichText] = []
     for number, item in enumerate(block.segments):
         ends += item.share
         length = max(0, min(width, round(ends * width)) - drawn)
         fill = FILLS[number % len(FILLS)]
         line.append(fill * length, style=hue(item.hue))
         drawn += length
-        legend.append(fill, style=hue(item.hue))
-        legend.append(f" {item.label} {item.text}   ")
+        legend.append(RichText.assemble((fill, hue(item.hue)), f" {item.label} {item.text}"))
     if block.has_capacity:
         line.append(SPARE * (width - drawn), style="dim")
     console.print(line)
-    legend.rstrip()
-    console.print(legend)
+    packed(legend, console)
+
+
+def packed(items: Sequence[RichText], console: Console) -> None:
+    """Print short texts beside each other, as many in a line as fit."""
+    line = RichText(" " * INDENT)
+    for item in items:
+        if line.cell_len > INDENT and line.cell_len + item.cell_len > console.width:
+            console.print(line)
+            line = RichText(" " * INDENT)
+        line.append_text(item).append(" " * 3)
+    console.print(line, no_wrap=True, overflow="ignore", crop=True)
 
 
 def draw_split_bars(block: page.SplitBars, console: Console) -> None:
@@ -190,7 +197,7 @@ def draw_split_bars(block: page.SplitBars, console: Console) -> None:
     width = max(8, min(48, console.width - INDENT - label_width - text_width - 5))
     for item in block.bars:
         reached = round(item.reached / largest * width)
-        row = RichText(" " * INDENT + padded(item.label, label_width + GAP))
+        row = RichText(" " * INDENT + padded(item.label, label_width) + " " * GAP)
         row.append("█" * reached, style="blue")
         row.append(SPARE * max(0, round(item.ideal / largest * width) - reached), style="blue dim")
         row.append(" " * (width - max(reached, round(item.ideal / largest * width))))
@@ -212,7 +219,7 @@ def draw_text(block: page.Text, console: Console) -> None:
     style = STYLES[block.tone]
     if block.title and len(block.lines) == 1 and not block.bullets:
         line = RichText(f"{block.title}: ", style="bold")
-        line.append(block.lines[0], style=style if block.tone != "strong" else "not bold")
+        line.append(block.lines[0], style="not bold")
         console.print(line)
         return
     if block.title:
@@ -226,11 +233,12 @@ def draw_text(block: page.Text, console: Console) -> None:
 
 def hang(text: RichText, console: Console, *, cuts: bool) -> None:
     """Print a list item whose further lines stand under its first word."""
-    grid = RichTable.grid(padding=(0, 1, 0, 0))
-    grid.add_column(min_width=1)
-    grid.add_column(overflow="ellipsis" if cuts else "fold", no_wrap=cuts)
-    grid.add_row("•", text)
-    console.print(Padding(grid, (0, 0, 0, INDENT)))
+    room = console.width - INDENT - len(BULLET)
+    lines = [text] if cuts else list(text.wrap(console, room))
+    for number, line in enumerate(lines):
+        line.truncate(room, overflow="ellipsis")
+        row = RichText(" " * INDENT + (BULLET if number == 0 else " " * len(BULLET)))
+        console.print(row.append_text(line), no_wrap=True)
 
 
 def draw_section(block: page.Section, console: Console) -> None:
@@ -244,33 +252,57 @@ def draw_table(block: page.Table, console: Console) -> None:
     fitted, dropped = fit(block, console.width - INDENT)
     if block.title:
         console.print(RichText(block.title, style="bold"))
-    many = len(fitted.rows) > LONG_TABLE and not block.compact
-    table = RichTable(
-        box=SIMPLE_HEAD if many else None,
-        show_header=not block.compact,
-        show_edge=False,
-        pad_edge=False,
-        padding=(0, GAP - 1 if many else GAP, 0, 0),  # the box adds a blank column
-        header_style="bold" if many else "dim",
-        collapse_padding=True,
-    )
-    for column in fitted.columns:
-        table.add_column(
-            RichText(column.label),
-            justify="right" if column.right else "left",
-            no_wrap=not column.wraps or column.cuts,
-            overflow="fold" if column.wraps and not column.cuts else "ellipsis",
-            vertical="top",
-            min_width=least_width(fitted, column),
-        )
+    cuts = cut_widths(fitted, console.width - INDENT)
+    table = empty_table(fitted, cuts)
     for row in fitted.rows:
-        table.add_row(*(cell_text(item) for item in row))
+        table.add_row(*(cell_text(item, cuts.get(place)) for place, item in enumerate(row)))
     console.print(Padding(table, (0, 0, 0, INDENT), expand=False))
     notes = list(block.footnotes)
     if dropped:
         notes.append(f"no room here for: {', '.join(dropped)} (a wider terminal, --json or --html has them)")
     for note in notes:
         console.print(Padding(RichText(note, style="dim"), (0, 0, 0, INDENT)))
+
+
+def empty_table(block: page.Table, cuts: Mapping[int, int]) -> RichTable:
+    """Return the columns of a table; a long one gets a line below its heading."""
+    long = len(block.rows) > LONG_TABLE and not block.compact
+    table = RichTable(
+        box=SIMPLE_HEAD if long else None,
+        show_header=not block.compact,
+        show_edge=False,
+        pad_edge=False,
+        padding=(0, GAP - 1 if long else GAP, 0, 0),  # the box adds a blank column
+        header_style="bold" if long else "dim",
+        collapse_padding=True,
+    )
+    for place, column in enumerate(block.columns):
+        natural = natural_width(block, column)
+        table.add_column(
+            RichText(padded(column.label, cuts[place]) if place in cuts else column.label),
+            justify="right" if column.right else "left",
+            no_wrap=not column.wraps,
+            overflow="fold" if column.wraps else "ellipsis",
+            vertical="top",
+            width=cuts.get(place),
+            min_width=min(WRAP_WIDTH_MIN, natural) if column.wraps else natural,
+        )
+    return table
+
+
+def cut_widths(table: page.Table, width: int) -> dict[int, int]:
+    """Return the widths of the columns that may be cut to one line: shares of what the others leave."""
+    naturals = {place: natural_width(table, column) for place, column in enumerate(table.columns)}
+    cut = [place for place, column in enumerate(table.columns) if column.cuts]
+    room = width - sum(natural + GAP for place, natural in naturals.items() if place not in cut)
+    widths: dict[int, int] = {}
+    for number, place in enumerate(cut):
+        left = len(cut) - number
+        later = sum(naturals[other] for other in cut[number + 1 :])
+        share = max(room // left, room - later - GAP * (left - 1)) - (GAP if left == 1 else 0)
+        widths[place] = max(1, min(naturals[place], share))
+        room -= widths[place] + GAP
+    return widths
 
 
 def fit(table: page.Table, width: int) -> tuple[page.Table, list[str]]:
@@ -294,13 +326,6 @@ def wanted_width(table: page.Table, column: Column) -> int:
     return min(natural, WRAP_WIDTH_WANTED) if column.wraps else natural
 
 
-def least_width(table: page.Table, column: Column) -> int:
-    """Return the width below which a column is not squeezed; the first one names the rows."""
-    natural = natural_width(table, column)
-    least = FIRST_WIDTH_MIN if column is table.columns[0] and len(table.columns) > 2 else WRAP_WIDTH_MIN
-    return min(least, natural) if column.wraps else natural
-
-
 def natural_width(table: page.Table, column: Column) -> int:
     """Return the width of a column's longest cell."""
     place = table.columns.index(column)
@@ -308,10 +333,10 @@ def natural_width(table: page.Table, column: Column) -> int:
     return max([*cells, *(cell_len(line) for line in column.label.split("\n"))])
 
 
-def cell_text(item: Cell | str) -> RenderableType:
-    """Return a cell for rich; addresses become links where the terminal has them."""
+def cell_text(item: Cell | str, width: int | None) -> RenderableType:
+    """Return a cell for rich, cut to a width where one is given; addresses become links where the terminal has them."""
     if isinstance(item, str):
-        return RichText(item)
+        return RichText(item if width is None else padded(item, width))
     style = STYLES[item.tone]
     link = f"link {item.url}" if re.fullmatch(r"https?://\S+", item.url) else ""
     return RichText(item.text, style=f"{style} {link}".strip())
@@ -321,7 +346,7 @@ def bar(share: float, width: int) -> str:
     """Return a bar of eighths of a character.
 
     >>> bar(0.5, 4), bar(0.3, 4)
-    ('██', '█▏')
+    ('██', '█▎')
     """
     eighths = round(max(0.0, min(1.0, share)) * width * 8)
     return ("█" * (eighths // 8) + EIGHTHS[eighths % 8]).strip()
@@ -335,7 +360,7 @@ def hue(number: int) -> str:
 def padded(text: str, width: int, *, right: bool = False) -> str:
     """Return text cut or filled to a width of terminal cells."""
     if cell_len(text) > width:
-        text = f"{RichText(text).plain[: max(0, width - 2)]}…"
+        text = f"{set_cell_size(text, max(0, width - 1)).rstrip()}…"
     spare = " " * max(0, width - cell_len(text))
     return spare + text if right else text + spare
 

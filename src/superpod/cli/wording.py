@@ -8,13 +8,15 @@ from superpod.units import human, percent, significant
 DASH = "—"
 DURATIONS = ((31_557_600.0, 2.0, "years"), (86_400.0, 2.0, "days"), (3_600.0, 2.0, "h"), (60.0, 2.0, "min"))
 PLAIN_TOKENS_MAX = 1e7
+SHARE_MAX = 2.0
 JOULES_PER_KWH = 3.6e6
+YEARLY = "a year, compounded"
 # The ends of field names, the longer ones first, and the unit they stand for.
 SUFFIXES = (
     ("usd_per_j", "USD/J"),
     ("bytes_per_s", "B/s"),
     ("flop_per_s", "FLOP/s"),
-    ("rate_per_s", "1/s"),
+    ("discount_rate_per_s", YEARLY),
     ("_bytes", "B"),
     ("usd", "USD"),
     ("_count", "count"),
@@ -33,6 +35,8 @@ def quantity(value: float | None, unit: str) -> str:
     """
     if value is None or math.isnan(value):
         return DASH
+    if unit == "" and abs(value) > SHARE_MAX:
+        return count(value)  # no share is that large: a bare number
     if unit in WRITERS:
         return WRITERS[unit](value)
     if unit.startswith(("token", "request", "sequence")) and 0.1 <= abs(value) < PLAIN_TOKENS_MAX:
@@ -82,7 +86,8 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "count": count,
     "USD/J": lambda value: f"{significant(value * JOULES_PER_KWH)} USD/kWh",
     "USD/token": lambda value: f"{significant(value * 1e6)} USD/M tokens",
-    "1/s": lambda value: f"{percent(math.expm1(value * DURATIONS[0][0]))} a year",
+    "1/s": lambda value: f"{significant(value)} /s",
+    YEARLY: lambda value: f"{percent(math.expm1(value * DURATIONS[0][0]))} a year",
 }
 
 

@@ -36,7 +36,9 @@ def engine_time(op: Op, device: Device) -> Num:
     fits = device.calibration
     if op.kind == GEMM:
         fit = fits.gemm[op.dtype]  # type: ignore[index]
-        padded = (op.rows + fit.rows_half_count) * (op.columns + fit.columns_half_count) * (op.depth + fit.depth_half_count)
+        padded = (
+            (op.rows + fit.rows_half_count) * (op.columns + fit.columns_half_count) * (op.depth + fit.depth_half_count)
+        )
         return 2.0 * op.groups * padded / (fit.peak_frac * device.matrix_flop_per_s[op.dtype])
     if op.kind == ATTENTION:
         share = fits.attention.backward_peak_frac if op.name.endswith("bwd") else fits.attention.peak_frac
@@ -50,7 +52,11 @@ def engine_time(op: Op, device: Device) -> Num:
 def memory_time(op: Op, device: Device) -> Num:
     """Return the time of the transfers at the bandwidth that such kernels reach."""
     fits = device.calibration
-    shares = {DECODE_ATTENTION: fits.attention.decode_memory_frac, GEMM: fits.gemm_memory_frac, SOFTMAX: fits.softmax_memory_frac}
+    shares = {
+        DECODE_ATTENTION: fits.attention.decode_memory_frac,
+        GEMM: fits.gemm_memory_frac,
+        SOFTMAX: fits.softmax_memory_frac,
+    }
     share = shares.get(op.kind, fits.memory_frac)
     return op.traffic_bytes / (share * device.memory_bytes_per_s)
 

@@ -19,7 +19,9 @@ class Device:
     calibration: Calibration
 
 
-def device(reader: FactReader, chip: Chip, calibration: Calibration, ranks_per_chip: float, dtypes: tuple[str, ...]) -> Device:
+def device(
+    reader: FactReader, chip: Chip, calibration: Calibration, ranks_per_chip: float, dtypes: tuple[str, ...]
+) -> Device:
     """Return the device of one rank, a die or a whole package.
 
     Raises MissingFactError for an unpublished number and NoBasisError for a dtype that the chip lacks.
@@ -27,7 +29,8 @@ def device(reader: FactReader, chip: Chip, calibration: Calibration, ranks_per_c
     return Device(
         matrix_flop_per_s={dtype: rate(reader, chip, dtype) / ranks_per_chip for dtype in dict.fromkeys(dtypes)},
         memory_bytes=reader.number("memory.capacity_bytes", chip.memory.capacity_bytes) / ranks_per_chip,
-        memory_bytes_per_s=reader.number("memory.bandwidth_bytes_per_s", chip.memory.bandwidth_bytes_per_s) / ranks_per_chip,
+        memory_bytes_per_s=reader.number("memory.bandwidth_bytes_per_s", chip.memory.bandwidth_bytes_per_s)
+        / ranks_per_chip,
         calibration=calibration,
     )
 
@@ -35,20 +38,28 @@ def device(reader: FactReader, chip: Chip, calibration: Calibration, ranks_per_c
 def rate(reader: FactReader, chip: Chip, dtype: str) -> float:
     """Return the package's dense matrix rate for a dtype."""
     path = f"matrix_flop_per_s.{dtype}"
-    rates: Mapping[str, float | None] = chip.matrix_flop_per_s
+    rates: Mapping[str, float | None] = dict(chip.matrix_flop_per_s.items())
     if dtype not in rates:
         fact = chip.facts.get(path)
         if fact is None or not fact.unsupported:
-            raise missing_fact(f"chips/{chip.id}:{path}", fact) if fact else NoBasisError(
-                f"nothing is known of {dtype} on {chip.name}", where=f"chips/{chip.id}:{path}", hint=f"known: {', '.join(rates)}"
+            raise (
+                missing_fact(f"chips/{chip.id}:{path}", fact)
+                if fact
+                else NoBasisError(
+                    f"nothing is known of {dtype} on {chip.name}",
+                    where=f"chips/{chip.id}:{path}",
+                    hint=f"known: {', '.join(rates)}",
+                )
             )
         raise NoBasisError(
-            f"{chip.name} has no {dtype} matrix engine", where=f"chips/{chip.id}:{path}", hint=f"it has {', '.join(rates)}"
+            f"{chip.name} has no {dtype} matrix engine",
+            where=f"chips/{chip.id}:{path}",
+            hint=f"it has {', '.join(rates)}",
         )
-    return reader.number(path, rates[dtype])  # type: ignore[index]
+    return reader.number(path, rates[dtype])
 
 
 def supported(chip: Chip, dtype: str) -> bool:
     """Return whether the chip is known to have a matrix rate for the dtype."""
-    rates: Mapping[str, float | None] = chip.matrix_flop_per_s
+    rates: Mapping[str, float | None] = dict(chip.matrix_flop_per_s.items())
     return rates.get(dtype) is not None

@@ -1,7 +1,7 @@
 """What share of a rank's injection a structure can carry, for a group of a given size and a traffic pattern.
 
-Switched structures carry all of it, up to their bisection. In a mesh a rank's links lead to fixed neighbours, so a small
-group uses few of them, and all-to-all traffic crosses many.
+Switched structures carry all of it, up to their bisection. In a mesh a rank's links lead to fixed neighbours, so a
+small group uses few of them, and all-to-all traffic crosses many.
 """
 
 from collections.abc import Callable

@@ -62,12 +62,22 @@ def build(catalogue: Catalogue, reader: FactReader, pod: Pod, pods_count: float,
     """Return the fabric of `pods_count` pods; raise MissingFactError for an unpublished bandwidth or latency."""
     inner = (0, *(tier.chips_count for tier in pod.tiers))
     tiers = [
-        _tier(catalogue, reader, tier, f"tiers.{tier.name}", (float(tier.chips_count), float(below)), per_chip, scale_out=False)
+        _tier(
+            catalogue,
+            reader,
+            tier,
+            f"tiers.{tier.name}",
+            (float(tier.chips_count), float(below)),
+            per_chip,
+            scale_out=False,
+        )
         for tier, below in zip(pod.tiers, inner, strict=False)
     ]
     if pods_count > 1:
         if pod.scale_out is None:
-            raise ScenarioError(f"{pod.name} has no scale-out network in the catalogue", where=f"pods/{pod.id}", hint="use --pods 1")
+            raise ScenarioError(
+                f"{pod.name} has no scale-out network in the catalogue", where=f"pods/{pod.id}", hint="use --pods 1"
+            )
         chips = (pod.chips_count * pods_count, pod.chips_count)
         tiers.append(_tier(catalogue, reader, pod.scale_out, "scale_out", chips, per_chip, scale_out=True))
     return Fabric(
@@ -80,10 +90,7 @@ def members(fabric: Fabric, group: Group) -> list[Num]:
 
     Members are `stride` ranks apart, so an instance of R ranks holds min(size, max(1, floor(R / stride))) of them.
     """
-    held: list[Num] = []
-    for tier in fabric.tiers:
-        held.append(np.minimum(group.size, np.maximum(1.0, np.floor(tier.ranks_count / group.stride))))
-    return held
+    return [np.minimum(group.size, np.maximum(1.0, np.floor(tier.ranks_count / group.stride))) for tier in fabric.tiers]
 
 
 def _tier(

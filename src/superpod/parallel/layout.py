@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from superpod.result import Num
 from superpod.workload.phase import Partition
@@ -60,10 +61,10 @@ class Layout:
         )
 
 
-def legal(layout: Layout, *, heads: float, layers: float, experts: float) -> Num:
+def legal(layout: Layout, *, heads: float, layers: float, experts: float) -> npt.NDArray[np.bool_]:
     """Return True where the degrees fit the model's shapes and each other."""
     block = layout.tensor * layout.context * layout.data
     expert_ranks = layout.expert * layout.expert_tensor
     fits = (np.mod(heads, layout.tensor) == 0) & (layout.pipeline * layout.virtual <= layers)
     fits &= (np.mod(block, expert_ranks) == 0) & (layout.expert <= np.maximum(experts, 1.0))
-    return fits & ((layout.virtual == 1) | (layout.pipeline > 1))
+    return np.asarray(fits & ((layout.virtual == 1) | (layout.pipeline > 1)))

@@ -101,8 +101,8 @@ def _sharded(share: ParameterShare, each_bytes: float, sharded: bool, ranks: Num
 def activation_bytes(spec: ModelSpec, layout: Layout, sequence_tokens: float, micro_batches: Num) -> Num:
     """Return the activations of stage 0 at its peak.
 
-    1F1B keeps min(m, p) micro-batches in flight; v chunks raise that by (p - 1)/(p v) (arXiv 2205.05198, section 4.2.3).
-    Full recompute keeps each layer's input, and one layer's activations while it is recomputed.
+    1F1B keeps min(m, p) micro-batches in flight; v chunks raise that by (p - 1)/(p v) (arXiv 2205.05198, section
+    4.2.3). Full recompute keeps each layer's input, and one layer's activations while it is recomputed.
     """
     tokens = layout.micro_batch * sequence_tokens / layout.context
     stage_layers = np.ceil(spec.layers_count / (layout.pipeline * layout.virtual)) * layout.virtual
@@ -152,7 +152,7 @@ def attention_activation_elements(attention: Attention) -> float:
 
 
 def ffn_activation_bytes(ffn: FeedForward, hidden: int, layout: Layout, tokens: Num) -> Num:
-    """Return bytes a token that the feed-forward keeps: up, gate and product in 16 bits; for experts also their inputs."""
+    """Return bytes a token that the feed-forward keeps: up, gate and product in 16 bits; experts also keep inputs."""
     if isinstance(ffn, DenseFeedForward):
         return (3.0 if ffn.gated else 2.0) * 2.0 * ffn.width_count / layout.tensor
     return moe_activation_bytes(ffn, hidden, layout, tokens)

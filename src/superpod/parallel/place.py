@@ -35,7 +35,8 @@ def groups(layout: Layout) -> Groups:
     return Groups(
         tensor=Group(size=layout.tensor),
         context=Group(size=layout.context, stride=layout.tensor),
-        data=Group(size=layout.data, stride=data_stride),
+        # Gradients are summed over context ranks too; a group of both is priced as evenly spread.
+        data=Group(size=layout.data * layout.context, stride=data_stride / layout.context),
         pipeline=Group(size=layout.pipeline, stride=pipeline_stride),
         expert=Group(size=layout.expert, stride=expert_stride),
         expert_tensor=Group(size=layout.expert_tensor),

@@ -1,4 +1,4 @@
-"""What a search yields in words and numbers, before provenance is added: the part of a Report that depends on the work."""
+"""What a search yields in words and numbers, before provenance: the part of a Report that depends on the work."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -55,7 +55,8 @@ def question(report: Report, basis: str) -> str:
     """Return the comparison as a sentence."""
     what = report.question.rpartition(", on ")[0]
     how = {"as-built": "each machine as built", "equal-cards": f"{report.cards_count:,.0f} cards each"}
-    return f"{what}: {how.get(basis, basis.replace('-', ' ') + ' to ' + f'{report.cards_count:,.0f} cards of {report.pod_name}')}"
+    held = f"{basis.replace('-', ' ')} to {report.cards_count:,.0f} cards of {report.pod_name}"
+    return f"{what}: {how.get(basis, held)}"
 
 
 def resized(catalogue: Catalogue, baseline: Scenario, scenario: Scenario, basis: str) -> Scenario:
@@ -82,9 +83,7 @@ def each(catalogue: Catalogue, pod: Pod, basis: str) -> float:
 
 
 def power_w(reader: FactReader, pod: Pod) -> float:
-    """Return the pod's typical power, or where that is not published its maximum."""
-    if pod.power.typical_w is not None:
-        return reader.number("power.typical_w", pod.power.typical_w)
+    """Return the power that a building must provide for the pod: its maximum, the same for every machine."""
     return reader.number("power.max_w", pod.power.max_w)
 
 
@@ -106,7 +105,7 @@ def contender(catalogue: Catalogue, scenario: Scenario, baseline: Contender | No
         cards_count=report.cards_count,
         tokens_per_s=rate,
         per_card=per_card,
-        per_pod=per_card * pod.chips_count,
+        per_pod=per_card * pod.chips_count if pods >= 1 else None,
         per_kw=per(rate, pods, catalogue, pod, "power", lacks),
         per_musd=per(rate, pods, catalogue, pod, "price", lacks),
         chip_factor=ideal_per_card / baseline.ideal_per_card if baseline else 1.0,
@@ -133,16 +132,21 @@ def verdict(contenders: Sequence[Contender]) -> str:
     """Return whether any system makes up for a slower chip, or squanders a faster one."""
     first, *others = contenders
     if not others:
-        return f"only {first.report.pod_name} could be answered for"
+        return f"only {pod_id(first)} could be answered for"
     told = [sentence(first, item) for item in others]
     return "; ".join(told)
+
+
+def pod_id(item: Contender) -> str:
+    """Return a contender's id without its version, which is what commands take."""
+    return item.report.pod.partition("@")[0]
 
 
 def sentence(first: Contender, item: Contender) -> str:
     """Return one contender against the baseline in words."""
     ratio = item.per_card / first.per_card
     parts = f"chip {item.chip_factor:.2f}x, system {item.system_factor:.2f}x"
-    name, base = item.report.pod_name, first.report.pod_name
+    name, base = pod_id(item), pod_id(first)
     if ratio >= 1.0 and item.chip_factor < 1.0:
         return f"{name} beats {base} per card {ratio:.2f}x by its system, not by its chip ({parts})"
     if ratio < 1.0 and item.chip_factor >= 1.0:

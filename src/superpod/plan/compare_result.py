@@ -7,15 +7,15 @@ from superpod.plan.report import Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """One machine of a comparison; a rate is None where its denominator is not published, with the reason in `lacks`."""
+    """One machine of a comparison; a rate is None where its denominator is not published; `lacks` says why."""
 
     report: Report
     pods_count: float
     cards_count: float
     tokens_per_s: float
     per_card: float
-    per_pod: float
-    per_kw: float | None
+    per_pod: float | None  # None where the cards fill less than a pod
+    per_kw: float | None  # of the pods' maximum power
     per_musd: float | None  # tokens/s per million USD of purchase price
     chip_factor: float  # per-card rate of the chip under a perfect fabric, over the baseline's
     system_factor: float  # share of that which the system keeps, over the baseline's

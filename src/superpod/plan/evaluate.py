@@ -62,7 +62,9 @@ def question(made: Machine, scenario: Scenario) -> str:
     many = f"{made.pods_count:g} x {made.pod.name}" if made.pods_count > 1 else made.pod.name
     work = scenario.work
     if isinstance(work, Training):
-        what = f"train {made.spec.name} with {work.batch_sequences:,} sequences of {work.sequence_tokens:,} tokens a step"
+        what = (
+            f"train {made.spec.name} with {work.batch_sequences:,} sequences of {work.sequence_tokens:,} tokens a step"
+        )
     else:
         what = (
             f"serve {made.spec.name}, {work.prompt_tokens:,} tokens in and {work.output_tokens:,} out, "
@@ -75,11 +77,17 @@ def notes(made: Machine) -> tuple[str, ...]:
     """Return what a reader must know of the machine before trusting the numbers."""
     said: list[str] = []
     if made.pod.state in {"roadmap", "announced", "cancelled"}:
-        said.append(f"{made.pod.name} is {made.pod.state}: no such machine can be bought, and its numbers are the vendor's word")
+        said.append(
+            f"{made.pod.name} is {made.pod.state}: no such machine can be bought, and its numbers are the vendor's word"
+        )
     calibration = made.device.calibration
     if calibration.borrowed_from:
         said.append(f"operator efficiencies of {made.chip.name} are partly borrowed from {calibration.borrowed_from}")
-    said += [f"link efficiencies of {link.name} are borrowed from {link.borrowed_from}" for link in links(made) if link.borrowed_from]
+    said += [
+        f"link efficiencies of {link.name} are borrowed from {link.borrowed_from}"
+        for link in links(made)
+        if link.borrowed_from
+    ]
     estimated = [used.where for used in made.facts if used.fact.kind == "estimate"]
     if estimated:
         said.append(f"rests on {len(estimated)} estimate(s) that nobody has published: {', '.join(estimated)}")
@@ -103,4 +111,3 @@ def package_version() -> str:
         return version("superpod")
     except PackageNotFoundError:
         return "unknown"
-

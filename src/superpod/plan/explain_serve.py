@@ -1,7 +1,7 @@
 """A serving search put into an Answer."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import replace
 
 from superpod.errors import InfeasibleError
 from superpod.parallel.layout import Layout
@@ -41,8 +41,11 @@ def repriced(other: Machine, work: Serving, best: Deployment) -> float:
     )
     one = decode(engine, best.decode.layout, best.decode.sequences, requests)
     two = prefill(engine, best.prefill.layout, best.prefill.sequences, requests)
-    # Rank-seconds that one output token costs in both phases; the rate is its reciprocal whichever way ranks are shared.
-    cost = 1.0 / float(one.tokens_per_s_rank) + requests.prompt_tokens / requests.output_tokens / float(two.tokens_per_s_rank)
+    # Rank-seconds that one output token costs in both phases; the rate is its reciprocal whichever way ranks are
+    # shared.
+    cost = 1.0 / float(one.tokens_per_s_rank) + requests.prompt_tokens / requests.output_tokens / float(
+        two.tokens_per_s_rank
+    )
     return other.ranks_count / cost
 
 
@@ -57,19 +60,44 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
         memory=memory_pools(machine, best),
         limits=(
             memory,
-            Limit(code="tpot", what="time per output token", needed=best.tpot_s, available=work.tpot_s, unit="s", cure="a smaller batch"),
-            Limit(code="ttft", what="time to first token, no queue", needed=best.ttft_s, available=work.ttft_s, unit="s", cure="fewer prompts a pass"),
-            Limit(code="cards", what="cards that whole instances can use", needed=used, available=machine.cards_count, unit="", cure="another card count"),
+            Limit(
+                code="tpot",
+                what="time per output token",
+                needed=best.tpot_s,
+                available=work.tpot_s,
+                unit="s",
+                cure="a smaller batch",
+            ),
+            Limit(
+                code="ttft",
+                what="time to first token, no queue",
+                needed=best.ttft_s,
+                available=work.ttft_s,
+                unit="s",
+                cure="fewer prompts a pass",
+            ),
+            Limit(
+                code="cards",
+                what="cards that whole instances can use",
+                needed=used,
+                available=machine.cards_count,
+                unit="cards",
+                cure="another card count",
+            ),
         ),
         binding=binding(best, work, memory),
         layout=described(best),
-        runners_up=tuple(Candidate(layout=described(item), value=item.tokens_per_s, why=why_slower(item, best)) for item in found.others),
+        runners_up=tuple(
+            Candidate(layout=described(item), value=item.tokens_per_s, why=why_slower(item, best))
+            for item in found.others
+        ),
         considered_count=found.considered_count,
         feasible_count=found.feasible_count,
         cards_used_count=used,
         notes=(
             "rates at saturation, latencies without queueing; experts balanced but drawn at random",
-            f"{found.too_big_count:,} of {found.considered_count:,} decode plans do not fit memory, {found.too_slow_count:,} miss the TPOT target",
+            f"{found.too_big_count:,} of {found.considered_count:,} decode plans do not fit memory, "
+            f"{found.too_slow_count:,} miss the TPOT target",
         ),
     )
 
@@ -81,16 +109,31 @@ def metrics(machine: Machine, work: Serving, best: Deployment) -> tuple[Metric, 
     decode_cards = best.decode_instances * float(instance_ranks(best.decode.layout)) / machine.fabric.ranks_per_chip
     made = [
         Metric(key="tokens_per_s_per_card", label="per card", value=best.tokens_per_s / cards, unit="token/s"),
-        Metric(key="total_tokens_per_s", label="input and output", value=requests * (work.prompt_tokens + work.output_tokens), unit="token/s"),
+        Metric(
+            key="total_tokens_per_s",
+            label="input and output",
+            value=requests * (work.prompt_tokens + work.output_tokens),
+            unit="token/s",
+        ),
         Metric(key="requests_per_s", label="requests", value=requests, unit="1/s"),
         Metric(key="tpot_s", label="TPOT", value=best.tpot_s, unit="s"),
         Metric(key="ttft_s", label="TTFT (no queue)", value=best.ttft_s, unit="s"),
-        Metric(key="sequences", label="requests in decode", value=best.tokens_per_s * best.tpot_s, unit=""),
-        Metric(key="decode_tokens_per_s_per_card", label="decode pool, per card", value=float(best.decode.tokens_per_s_rank) * machine.fabric.ranks_per_chip, unit="token/s"),
-        Metric(key="prefill_tokens_per_s_per_card", label="prefill pool, per card", value=float(best.prefill.tokens_per_s_rank) * machine.fabric.ranks_per_chip, unit="token/s"),
+        Metric(key="sequences", label="requests in decode", value=best.tokens_per_s * best.tpot_s, unit="requests"),
+        Metric(
+            key="decode_tokens_per_s_per_card",
+            label="decode pool, per card",
+            value=float(best.decode.tokens_per_s_rank) * machine.fabric.ranks_per_chip,
+            unit="token/s",
+        ),
+        Metric(
+            key="prefill_tokens_per_s_per_card",
+            label="prefill pool, per card",
+            value=float(best.prefill.tokens_per_s_rank) * machine.fabric.ranks_per_chip,
+            unit="token/s",
+        ),
     ]
     if best.mode == "disaggregated":
-        made.append(Metric(key="decode_cards", label="cards that decode", value=decode_cards, unit=""))
+        made.append(Metric(key="decode_cards", label="decoding", value=decode_cards, unit="cards"))
     return tuple(made)
 
 
@@ -183,16 +226,17 @@ def infeasible(machine: Machine, work: Serving, found: ServeSearch) -> Infeasibl
         least = float(found.smallest.memory.total_bytes)
         need = least / budget
         return InfeasibleError(
-            f"{machine.spec.name} in {machine.precision.name} does not fit {machine.cards_count:,.0f} cards: the smallest plan needs "
-            f"{human(least, 'B')} a rank of {human(budget, 'B')} usable ({percent(1.0 - need)} margin)",
+            f"{machine.spec.name} in {machine.precision.name} does not fit {machine.cards_count:,.0f} cards: "
+            f"the smallest plan needs {human(least, 'B')} a rank of {human(budget, 'B')} usable "
+            f"({percent(1.0 - need)} margin)",
             where=where,
-            hint=f"try --cards {int(-(-machine.cards_count * need // 1))} or more, or a smaller number format (--precision)",
+            hint=f"try --cards {math.ceil(machine.cards_count * need)} or more, "
+            "or a smaller number format (--precision)",
         )
-    fastest = replace(found.fastest) if found.fastest is not None else None
-    tpot = float(fastest.tpot_s) if fastest is not None else 0.0
+    tpot = float(found.fastest.tpot_s) if found.fastest is not None else 0.0
     return InfeasibleError(
-        f"no plan meets TTFT {human(work.ttft_s, 's')} and TPOT {human(work.tpot_s, 's')}: the fastest decode that fits has "
-        f"TPOT {human(tpot, 's')} ({percent(1.0 - tpot / work.tpot_s)} margin)",
+        f"no plan meets TTFT {human(work.ttft_s, 's')} and TPOT {human(work.tpot_s, 's')}: "
+        f"the fastest decode that fits has TPOT {human(tpot, 's')} ({percent(1.0 - tpot / work.tpot_s)} margin)",
         where=where,
         hint="a looser --ttft or --tpot, more cards, or drafts (--mtp 1)",
     )

@@ -1,5 +1,6 @@
 """A training search put into an Answer: rates, where the time goes, what binds, why the others lose."""
 
+import math
 from collections.abc import Mapping
 
 from superpod.errors import InfeasibleError
@@ -13,7 +14,20 @@ from superpod.plan.train_search import Trained, TrainSearch, price, search
 from superpod.result import Limit
 from superpod.units import human, percent
 
-SHOWN = ("tensor", "context", "pipeline", "virtual", "data", "expert", "expert_tensor", "micro_batch", "zero", "recompute", "overlap", "order")
+SHOWN = (
+    "tensor",
+    "context",
+    "pipeline",
+    "virtual",
+    "data",
+    "expert",
+    "expert_tensor",
+    "micro_batch",
+    "zero",
+    "recompute",
+    "overlap",
+    "order",
+)
 
 
 def answer(machine: Machine, work: Training, fixed: Mapping[str, float | str]) -> tuple[Answer, Repricer]:
@@ -49,7 +63,10 @@ def explained(machine: Machine, work: Training, found: TrainSearch, best: Traine
         considered_count=found.considered_count,
         feasible_count=found.feasible_count,
         cards_used_count=used,
-        notes=(f"{best.step.micro_batches:g} micro-batches a step, pipeline bubble {percent(float(best.step.bubble_frac))}",),
+        notes=(
+            f"{best.step.micro_batches:g} micro-batches a step, "
+            f"pipeline bubble {percent(float(best.step.bubble_frac))}",
+        ),
     )
 
 
@@ -61,12 +78,26 @@ def metrics(machine: Machine, work: Training, best: Trained) -> tuple[Metric, ..
     peaks = machine.device.matrix_flop_per_s
     made = [
         Metric(key="step_s", label="step time", value=time_s, unit="s"),
-        Metric(key="tokens_per_s_per_card", label="per card", value=tokens / time_s / machine.cards_count, unit="token/s"),
-        Metric(key="model_flop_per_s_per_card", label="model FLOP/s per card", value=rate / machine.cards_count, unit="FLOP/s"),
-        Metric(key="mfu", label=f"MFU ({machine.precision.matmul} peak)", value=rate / machine.ranks_count / peaks[machine.precision.matmul], unit=""),
+        Metric(
+            key="tokens_per_s_per_card", label="per card", value=tokens / time_s / machine.cards_count, unit="token/s"
+        ),
+        Metric(
+            key="model_flop_per_s_per_card",
+            label="model FLOP/s per card",
+            value=rate / machine.cards_count,
+            unit="FLOP/s",
+        ),
+        Metric(
+            key="mfu",
+            label=f"MFU ({machine.precision.matmul} peak)",
+            value=rate / machine.ranks_count / peaks[machine.precision.matmul],
+            unit="",
+        ),
     ]
     if machine.precision.matmul != "bf16":
-        made.append(Metric(key="mfu_bf16", label="MFU (bf16 peak)", value=rate / machine.ranks_count / peaks["bf16"], unit=""))
+        made.append(
+            Metric(key="mfu_bf16", label="MFU (bf16 peak)", value=rate / machine.ranks_count / peaks["bf16"], unit="")
+        )
     made.append(Metric(key="tokens_per_day", label="tokens a day", value=tokens / time_s * 86400.0, unit="token"))
     return tuple(made)
 
@@ -98,18 +129,28 @@ def memory_limit(machine: Machine, memory: TrainingMemory) -> Limit:
 
 def cards_limit(machine: Machine, used: float) -> Limit:
     """Return how many of the machine's cards the layout occupies."""
-    return Limit(code="cards", what="cards that the degrees can use", needed=used, available=machine.cards_count, unit="", cure="another card count")
+    return Limit(
+        code="cards",
+        what="cards that the degrees can use",
+        needed=used,
+        available=machine.cards_count,
+        unit="cards",
+        cure="another card count",
+    )
 
 
 def described(layout: Layout) -> Mapping[str, float | str]:
     """Return the layout for people and JSON."""
-    return {name: value if isinstance(value, str) else float(value) for name in SHOWN for value in (getattr(layout, name),)}
+    return {
+        name: value if isinstance(value, str) else float(value) for name in SHOWN for value in (getattr(layout, name),)
+    }
 
 
 def runners_up(found: TrainSearch, best: Trained, tokens: float) -> tuple[Candidate, ...]:
     """Return other kinds of layout and why each loses: the part that grew most; then the nearest that do not fit."""
     kept = [
-        Candidate(layout=described(item.layout), value=tokens / float(item.step.time_s), why=why_slower(item, best)) for item in found.others
+        Candidate(layout=described(item.layout), value=tokens / float(item.step.time_s), why=why_slower(item, best))
+        for item in found.others
     ]
     kept += [
         Candidate(
@@ -135,16 +176,19 @@ def why_slower(item: Trained, best: Trained) -> str:
 def infeasible(machine: Machine, found: TrainSearch) -> InfeasibleError:
     """Return the error that names the nearest misses and their margins."""
     lines = [
-        f"{short(miss.layout)}: needs {human(float(miss.memory.total_bytes), 'B')} of {human(machine.device.memory_bytes, 'B')} a rank "
+        f"{short(miss.layout)}: needs {human(float(miss.memory.total_bytes), 'B')} of "
+        f"{human(machine.device.memory_bytes, 'B')} a rank "
         f"({percent(float(memory_limit(machine, miss.memory).margin_frac))} margin)"
         for miss in found.misses
     ]
     least = min((float(miss.memory.total_bytes) for miss in found.misses), default=machine.device.memory_bytes)
     need = least / machine.device.memory_bytes
     return InfeasibleError(
-        f"none of {found.considered_count:,} layouts of {machine.spec.name} fits {machine.cards_count:,.0f} cards\n  nearest: " + "\n  nearest: ".join(lines),
+        f"none of {found.considered_count:,} layouts of {machine.spec.name} fits {machine.cards_count:,.0f} cards"
+        "\n  nearest: " + "\n  nearest: ".join(lines),
         where=f"pods/{machine.pod.id}",
-        hint=f"memory falls short {need:.2f}x: try about --cards {int(-(-machine.cards_count * need * 1.2 // 1))}, or fewer pinned degrees",
+        hint=f"memory falls short {need:.2f}x: try about --cards {math.ceil(machine.cards_count * need * 1.2)}, "
+        "or fewer pinned degrees",
     )
 
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from superpod.catalog.huggingface import read_config
+from superpod.catalog.huggingface import read_config, spec_from_config
 from superpod.catalog.load import Catalogue
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import FactReader, UsedFact
@@ -53,12 +53,20 @@ def machine(catalogue: Catalogue, scenario: Scenario) -> Machine:
     fabric = build(catalogue, pod_reader, pod, pods_count, per_chip)
     if scenario.ideal_fabric:
         fabric = Fabric(
-            tiers=fabric.tiers, ranks_per_chip=per_chip, ranks_per_pod=fabric.ranks_per_pod, pods_count=pods_count, ideal=True
+            tiers=fabric.tiers,
+            ranks_per_chip=per_chip,
+            ranks_per_pod=fabric.ranks_per_pod,
+            pods_count=pods_count,
+            ideal=True,
         )
     measured = [FactReader(kind="calibration", entry=calibration)]
-    measured += [FactReader(kind="links", entry=link) for link in {tier.link.id: tier.link for tier in fabric.tiers}.values()]
+    measured += [
+        FactReader(kind="links", entry=link) for link in {tier.link.id: tier.link for tier in fabric.tiers}.values()
+    ]
     fits = tuple(
-        UsedFact(where=f"{reader.kind}/{reader.entry.id}:{path}", fact=fact) for reader in measured for path, fact in reader.entry.facts.items()
+        UsedFact(where=f"{reader.kind}/{reader.entry.id}:{path}", fact=fact)
+        for reader in measured
+        for path, fact in reader.entry.facts.items()
     )
     return Machine(
         spec=spec,
@@ -76,9 +84,14 @@ def machine(catalogue: Catalogue, scenario: Scenario) -> Machine:
 def read_model(catalogue: Catalogue, name: str) -> ModelSpec:
     """Return a catalogued model, or the one that a `config.json` describes."""
     path = Path(name)
-    if path.suffix == ".json" or path.is_file():
-        return read_config(path)
+    if path.suffix == ".json" or path.exists():
+        return spec_from_config(read_config(path), model_name(path))
     return catalogue.model(name)
+
+
+def model_name(path: Path) -> str:
+    """Return what to call a model given by file: the folder of a `config.json`, or the file's stem."""
+    return path.resolve().parent.name if path.name == "config.json" else path.stem
 
 
 def size(pod: Pod, scenario: Scenario) -> tuple[float, float]:
@@ -100,7 +113,9 @@ def choose_precision(chip: Chip, scenario: Scenario) -> Precision:
     if scenario.precision != "auto":
         if scenario.precision not in PRECISIONS:
             raise ScenarioError(
-                f"unknown precision {scenario.precision!r}", where="--precision", hint=f"one of auto, {', '.join(PRECISIONS)}"
+                f"unknown precision {scenario.precision!r}",
+                where="--precision",
+                hint=f"one of auto, {', '.join(PRECISIONS)}",
             )
         return PRECISIONS[scenario.precision]
     order = AUTO_TRAIN if isinstance(scenario.work, Training) else AUTO_SERVE

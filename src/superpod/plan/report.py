@@ -9,7 +9,7 @@ from superpod.result import Limit, Term
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One number of the answer. `key` is its name in JSON; `unit` is SI (s, token/s, B, W, FLOP/s, USD, or a share '')."""
+    """One number of the answer. `key` is its name in JSON; `unit` is SI, or what is counted, or '' for a share."""
 
     key: str
     label: str
@@ -36,7 +36,7 @@ class Candidate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
-    """How the headline answers to one fact: elasticity = relative change of the headline per relative change of the fact."""
+    """How the headline answers to a fact: its relative change per relative change of the fact."""
 
     where: str
     elasticity: float

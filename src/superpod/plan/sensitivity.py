@@ -77,5 +77,8 @@ def _fit_errors(made: Machine, ranked: list[Sensitivity]) -> float:
         kind = item.where.partition("/")[0]
         if kind in weight and item.where.endswith("_frac"):
             weight[kind] += abs(item.elasticity)
-    bands = {"calibration": made.device.calibration.band_frac, "links": max(tier.link.band_frac for tier in made.fabric.tiers)}
+    bands = {
+        "calibration": made.device.calibration.band_frac,
+        "links": max(tier.link.band_frac for tier in made.fabric.tiers),
+    }
     return sum((min(weight[kind], 1.0) * math.log1p(bands[kind])) ** 2 for kind in weight)

@@ -92,7 +92,36 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
 
 def decode_columns(machine: Machine, engine: Engine, requests: Requests, fixed: Mapping[str, float | str]) -> Decode:
     """Return every decode instance that the machine can hold, at every batch."""
-    batches = [1.0, 2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0, 40.0, 48.0, 56.0, 64.0, 72.0, 80.0, 96.0, 112.0, 128.0, 160.0, 192.0, 224.0, 256.0, 320.0, 384.0, 512.0, 768.0, 1024.0]
+    batches = [
+        1.0,
+        2.0,
+        3.0,
+        4.0,
+        6.0,
+        8.0,
+        12.0,
+        16.0,
+        24.0,
+        32.0,
+        40.0,
+        48.0,
+        56.0,
+        64.0,
+        72.0,
+        80.0,
+        96.0,
+        112.0,
+        128.0,
+        160.0,
+        192.0,
+        224.0,
+        256.0,
+        320.0,
+        384.0,
+        512.0,
+        768.0,
+        1024.0,
+    ]
     columns = instances(machine, batches, fixed)
     batch = columns.pop("batch")
     return decode(engine, Layout(**columns), batch, requests)  # type: ignore[arg-type]
@@ -146,7 +175,8 @@ def _instances(machine: Machine, columns: Columns, fixed: Mapping[str, float | s
     kept = keep(columns, np.asarray(good))
     if not len(kept["tensor"]):
         raise ScenarioError(
-            f"no serving instance matches {dict(fixed)} on {machine.ranks_count} ranks", where=f"pods/{machine.pod.id}",
+            f"no serving instance matches {dict(fixed)} on {machine.ranks_count} ranks",
+            where=f"pods/{machine.pod.id}",
             hint="tensor must divide the heads; expert is 1 or all ranks of an instance",
         )
     return kept
@@ -155,7 +185,11 @@ def _instances(machine: Machine, columns: Columns, fixed: Mapping[str, float | s
 def wide_sizes(machine: Machine) -> set[float]:
     """Return instance sizes that give each rank whole experts: the expert count and simple multiples of it."""
     count = experts(machine.spec)
-    return {count * factor for factor in (0.25, 0.5, 1.0, 1.25) if 1 <= count * factor <= machine.ranks_count} if count > 1 else set()
+    return (
+        {count * factor for factor in (0.25, 0.5, 1.0, 1.25) if 1 <= count * factor <= machine.ranks_count}
+        if count > 1
+        else set()
+    )
 
 
 def instance_ranks(layout: Layout) -> Num:
@@ -206,7 +240,9 @@ def split(machine: Machine, requests: Requests, one: Decode, two: Prefill, trans
     count = np.arange(1, most + 1, dtype=float)
     decode_count = np.floor((ranks - count * prefill_ranks) / decode_ranks)
     decode_rate = decode_count * decode_ranks * float(one.tokens_per_s_rank)
-    prefill_rate = count * prefill_ranks * float(two.tokens_per_s_rank) * requests.output_tokens / requests.prompt_tokens
+    prefill_rate = (
+        count * prefill_ranks * float(two.tokens_per_s_rank) * requests.output_tokens / requests.prompt_tokens
+    )
     served = np.minimum(decode_rate, prefill_rate)
     row = int(np.argmax(served))
     return [
@@ -270,12 +306,13 @@ def aggregated(
 
 
 def other_kinds(found: list[Deployment]) -> tuple[Deployment, ...]:
-    """Return up to five deployments of another mode or decode instance than those before them."""
+    """Return up to five deployments that differ from those before them in mode, or in decode instance and in rate."""
     seen: set[tuple[Any, ...]] = set()
     kept: list[Deployment] = []
     for item in found:
         key = (item.mode, float(instance_ranks(item.decode.layout)))
-        if key not in seen:
+        equal = any(one.mode == item.mode and one.tokens_per_s < 1.005 * item.tokens_per_s for one in kept)
+        if key not in seen and not equal:
             seen.add(key)
             kept.append(item)
     return tuple(kept[1:6])
@@ -285,4 +322,6 @@ def check_fixed(fixed: Mapping[str, float | str]) -> None:
     """Raise ScenarioError for a pinned name that is no serving degree."""
     for name in fixed:
         if name not in SERVE_DEGREES:
-            raise ScenarioError(f"cannot pin {name!r} while serving", where="layout", hint=f"known: {', '.join(SERVE_DEGREES)}")
+            raise ScenarioError(
+                f"cannot pin {name!r} while serving", where="layout", hint=f"known: {', '.join(SERVE_DEGREES)}"
+            )

@@ -87,8 +87,15 @@ def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, floa
     columns: Columns = {name: values.ravel() for name, values in zip(DEGREES, grid, strict=True)}
     inner = columns["tensor"] * columns["context"] * columns["pipeline"]
     data = np.minimum(np.floor(ranks / inner), float(work.batch_sequences))
-    block = columns["expert"] * columns["expert_tensor"] / np.gcd.reduce(
-        [(columns["expert"] * columns["expert_tensor"]).astype(int), (columns["tensor"] * columns["context"]).astype(int)]
+    block = (
+        columns["expert"]
+        * columns["expert_tensor"]
+        / np.gcd.reduce(
+            [
+                (columns["expert"] * columns["expert_tensor"]).astype(int),
+                (columns["tensor"] * columns["context"]).astype(int),
+            ]
+        )
     )
     columns["data"] = np.floor(data / block) * block  # expert groups must divide tensor x context x data
     if "data" in fixed:
@@ -96,9 +103,10 @@ def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, floa
     columns = keep(columns, columns["data"] >= 1)
     sized = Layout(**columns)  # type: ignore[arg-type]
     good = legal(sized, heads=heads(spec), layers=spec.layers_count, experts=experts(spec))
-    good &= columns["micro_batch"] * columns["data"] <= work.batch_sequences
-    good &= sized.ranks_count >= 0.5 * ranks if "data" not in fixed else True
-    columns = keep(columns, np.asarray(good))
+    good &= np.asarray(columns["micro_batch"] * columns["data"] <= work.batch_sequences)
+    if "data" not in fixed:
+        good &= np.asarray(sized.ranks_count >= 0.5 * ranks)  # a layout that idles half the machine is no plan for it
+    columns = keep(columns, good)
     if not len(columns["tensor"]):
         raise ScenarioError(
             f"no combination of degrees fits {ranks} ranks, {work.batch_sequences} sequences and {spec.name}",
@@ -108,7 +116,9 @@ def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, floa
     return columns
 
 
-def axis_values(name: str, spec: ModelSpec, machine: Machine, work: Training, fixed: Mapping[str, float | str]) -> list[float]:
+def axis_values(
+    name: str, spec: ModelSpec, machine: Machine, work: Training, fixed: Mapping[str, float | str]
+) -> list[float]:
     """Return the degrees of one axis that are worth trying."""
     if name in fixed:
         return [float(fixed[name])]
@@ -119,7 +129,9 @@ def axis_values(name: str, spec: ModelSpec, machine: Machine, work: Training, fi
     values: dict[str, list[float]] = {
         "tensor": [value for value in powers if value <= min(64.0, heads(spec))],
         "context": [value for value in powers if value <= max(1.0, work.sequence_tokens / 8192.0)],
-        "pipeline": sorted({1.0, *(value for value in powers if 2 <= value <= min(layers, 64)), *divisors(layers, ranks)}),
+        "pipeline": sorted(
+            {1.0, *(value for value in powers if 2 <= value <= min(layers, 64)), *divisors(layers, ranks)}
+        ),
         "virtual": [1.0, 2.0, 4.0],
         "expert": [value for value in powers if value <= experts(spec)] if has_experts else [1.0],
         "expert_tensor": [1.0],
@@ -136,7 +148,12 @@ def divisors(layers: int, ranks: int) -> list[float]:
 def choices(spec: ModelSpec, fixed: Mapping[str, float | str]) -> list[dict[str, str]]:
     """Return combinations of the word choices."""
     overlap = ["data", "data+expert"] if experts(spec) > 1 else ["data"]
-    options = {"zero": ["1", "3"], "recompute": ["none", "selective", "full"], "overlap": overlap[-1:], "order": ["tp-cp-dp-pp", "tp-cp-pp-dp"]}
+    options = {
+        "zero": ["1", "3"],
+        "recompute": ["none", "selective", "full"],
+        "overlap": overlap[-1:],
+        "order": ["tp-cp-dp-pp", "tp-cp-pp-dp"],
+    }
     for name in CHOICES:
         if name in fixed:
             options[name] = [str(fixed[name])]
@@ -154,7 +171,9 @@ def top(
 def trained(batch: Layout, step: StepTime, memory: TrainingMemory, row: int) -> Trained:
     """Return one row of a priced batch."""
     layout = at_row(batch, row)
-    return Trained(layout=layout, step=at_row(step, row), memory=at_row(memory, row), ranks_used=float(layout.ranks_count))
+    return Trained(
+        layout=layout, step=at_row(step, row), memory=at_row(memory, row), ranks_used=float(layout.ranks_count)
+    )
 
 
 def distinct(items: list[Trained], best: Trained | None) -> tuple[Trained, ...]:
@@ -182,7 +201,9 @@ def heads(spec: ModelSpec) -> float:
     """Return the heads that tensor ranks can share; linear layers count their key heads."""
     return float(
         min(
-            group.attention.key_heads_count if isinstance(group.attention, LinearAttention) else group.attention.heads_count
+            group.attention.key_heads_count
+            if isinstance(group.attention, LinearAttention)
+            else group.attention.heads_count
             for group in spec.layers
         )
     )
@@ -190,7 +211,9 @@ def heads(spec: ModelSpec) -> float:
 
 def experts(spec: ModelSpec) -> float:
     """Return the routed experts of a layer, 1 for a dense model."""
-    return float(max((group.ffn.experts_count for group in spec.layers if isinstance(group.ffn, MixtureOfExperts)), default=1))
+    return float(
+        max((group.ffn.experts_count for group in spec.layers if isinstance(group.ffn, MixtureOfExperts)), default=1)
+    )
 
 
 def latent(spec: ModelSpec) -> bool:

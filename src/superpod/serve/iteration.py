@@ -74,13 +74,13 @@ def draft_time(engine: Engine, layout: Layout, phase: Phase, draft_tokens: int) 
 
 
 def head_ranks(fabric: Fabric, layout: Layout) -> Num:
-    """Return the ranks that share the vocabulary projection: those of an instance inside the first tier of whole chips."""
+    """Return the ranks that share the vocabulary projection: an instance's, inside the first tier of whole chips."""
     node = next((tier.ranks_count for tier in fabric.tiers if tier.ranks_count > fabric.ranks_per_chip), 1.0)
     return np.maximum(np.minimum(layout.tensor * layout.data, node), layout.tensor)
 
 
 def _projection(engine: Engine, layout: Layout, phase: Phase) -> Num:
-    """Return the vocabulary projection of one pass, its columns split over `head_ranks`, after gathering their tokens."""
+    """Return the vocabulary projection of one pass, split over `head_ranks`, which gather their tokens first."""
     sharing = head_ranks(engine.fabric, layout)
     pooled = sharing / layout.tensor
     gathered = replace(phase, sequences=phase.sequences * pooled, tokens=phase.tokens * pooled)
@@ -96,7 +96,9 @@ def _layer(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, ph
     whole = _sequential(engine, group, layout, placed, phase)
     if not isinstance(group.ffn, MixtureOfExperts):
         return whole
-    half = _sequential(engine, group, layout, placed, replace(phase, sequences=phase.sequences / 2, tokens=phase.tokens / 2))
+    half = _sequential(
+        engine, group, layout, placed, replace(phase, sequences=phase.sequences / 2, tokens=phase.tokens / 2)
+    )
     plain = _sum(whole)
     kernels = half.attention + half.feed_forward + half.tensor  # its collectives stand in the way of the next kernel
     waits = half.dispatch + half.combine
@@ -113,11 +115,16 @@ def _sequential(engine: Engine, group: LayerGroup, layout: Layout, placed: Group
     )
     dispatch: Num = 0.0
     combine: Num = 0.0
-    blocks = 2.0
+    blocks = tensor.blocks_count(group, layout)
     if isinstance(group.ffn, MixtureOfExperts):
-        blocks = 2.0 if group.ffn.shared_width_count else 1.0
         sent = expert.exchange_times(
-            engine.fabric, placed.expert, group.ffn, engine.spec.hidden_count, phase.tokens, layout.partition, engine.precision
+            engine.fabric,
+            placed.expert,
+            group.ffn,
+            engine.spec.hidden_count,
+            phase.tokens,
+            layout.partition,
+            engine.precision,
         )
         dispatch, combine = (np.where(layout.expert > 1, item, 0.0) for item in sent)
     return Part(

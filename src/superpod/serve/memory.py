@@ -27,7 +27,9 @@ class ServingMemory:
         return self.weights_bytes + self.cache_bytes
 
 
-def serving_memory(spec: ModelSpec, layout: Layout, sequences: Num, context_tokens: Num, precision: Precision) -> ServingMemory:
+def serving_memory(
+    spec: ModelSpec, layout: Layout, sequences: Num, context_tokens: Num, precision: Precision
+) -> ServingMemory:
     """Return the memory of one rank that holds `sequences` of `context_tokens` each for its attention group.
 
     Pipeline stages hold their share of layers, and as many batches are in flight as there are stages.

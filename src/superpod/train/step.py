@@ -9,6 +9,7 @@ from superpod.compute.cost import op_time
 from superpod.compute.device import Device
 from superpod.fabric.topology import Fabric
 from superpod.parallel.axes import context, data, expert, pipeline, tensor
+from superpod.parallel.axes.tensor import blocks_count
 from superpod.parallel.layout import Layout
 from superpod.parallel.memory import ParameterShare, parameter_share
 from superpod.parallel.place import Groups, groups
@@ -25,7 +26,7 @@ UNSCALE_BYTES = 8.0  # fp16 also divides gradients by the loss scale and looks f
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pass:
-    """Seconds of one micro-batch on one layer (or on a whole stage): kernels and exposed waits, forward plus backward."""
+    """Seconds of one micro-batch on a layer or a stage: kernels and exposed waits, forward plus backward."""
 
     compute: Num
     recompute: Num
@@ -65,7 +66,7 @@ class StepTime:
 
 
 def micro_batches(layout: Layout, batch_sequences: float) -> Num:
-    """Return the passes of one step: sequences of a data rank over the micro-batch, the last one possibly part-filled."""
+    """Return the passes of one step: a data rank's sequences over the micro-batch, the last one part-filled."""
     return np.ceil(batch_sequences / (layout.data * layout.micro_batch))
 
 
@@ -192,7 +193,7 @@ def _recomputed(layout: Layout, forward: Num, attention_core: Num) -> tuple[Num,
 
 
 def _selective(group: LayerGroup, operators: tuple[Op, ...]) -> tuple[Op, ...]:
-    """Return the kernels that selective recompute repeats: scores, softmax and values; for MLA also the up-projections."""
+    """Return what selective recompute repeats: scores, softmax and values; for MLA also the up-projections."""
     names = {"q up", "kv up", "rope"} if group.attention.kind == "mla" else set()
     return tuple(op for op in operators if _is_core(op) or op.name in names)
 
@@ -203,11 +204,8 @@ def _is_core(op: Op) -> bool:
 
 def _tensor_time(layout: Layout, group: LayerGroup, fabric: Fabric, placed: Groups, phase: Phase, hidden: int) -> Num:
     """Return one direction's collectives of a layer: around attention, and around a dense or shared feed-forward."""
-    block = tensor.block_time(
-        fabric, placed.tensor, phase.tokens, hidden, sequence_parallel=layout.sequence_parallel
-    )
-    routed_only = isinstance(group.ffn, MixtureOfExperts) and not group.ffn.shared_width_count
-    blocks = 1.0 if routed_only else 2.0
+    block = tensor.block_time(fabric, placed.tensor, phase.tokens, hidden, sequence_parallel=layout.sequence_parallel)
+    blocks = blocks_count(group, layout)
     return np.where(layout.tensor > 1, blocks * block, 0.0)
 
 
@@ -249,11 +247,12 @@ def _data_term(
 ) -> Term:
     """Return the exposed part of gradient reduction and parameter gathering.
 
-    Overlapped with the last micro-batch's kernels, all but the last layer's gradients can hide.
+    Overlapped, gradients travel beside the last backward pass and parameters beside the next forward pass; all but one
+    layer's share can hide.
     """
     common = data.step_time(fabric, placed.data, share.common, layout.zero, passes)
     routed = data.step_time(fabric, placed.expert_data, share.experts, layout.zero, passes)
-    spent = np.where(layout.data > 1, common, 0.0) + np.where(layout.expert_data > 1, routed, 0.0)
+    spent = np.where(layout.data * layout.context > 1, common, 0.0) + np.where(layout.expert_data > 1, routed, 0.0)
     if layout.overlap != "none":
         hidden = window * (passes if layout.zero == "3" else 1.0)
         spent = np.maximum(spent - hidden, spent / stage_layers)

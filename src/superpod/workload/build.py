@@ -76,8 +76,22 @@ def head(spec: ModelSpec, phase: Phase, part: Partition, precision: Precision) -
     del precision
     return (
         elementwise("final norm", rows * spec.hidden_count * 4.0),
-        gemm("lm head", rows=rows, columns=columns, depth=float(spec.hidden_count), dtype="bf16", element_bytes=(2.0, 2.0)),
-        Op(name="softmax", kind=SOFTMAX, dtype="bf16", flop=0.0, traffic_bytes=rows * columns * 10.0, backward_ratio=1.5),
+        gemm(
+            "lm head",
+            rows=rows,
+            columns=columns,
+            depth=float(spec.hidden_count),
+            dtype="bf16",
+            element_bytes=(2.0, 2.0),
+        ),
+        Op(
+            name="softmax",
+            kind=SOFTMAX,
+            dtype="bf16",
+            flop=0.0,
+            traffic_bytes=rows * columns * 10.0,
+            backward_ratio=1.5,
+        ),
     )
 
 

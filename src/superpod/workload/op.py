@@ -52,7 +52,8 @@ def gemm(
         kind=GEMM,
         dtype=dtype,
         flop=2.0 * groups * rows * columns * depth,
-        traffic_bytes=touched * columns * depth * weight_bytes + groups * rows * (depth * activation_bytes + columns * 2.0),
+        traffic_bytes=touched * columns * depth * weight_bytes
+        + groups * rows * (depth * activation_bytes + columns * 2.0),
         rows=rows,
         columns=columns,
         depth=depth,
@@ -91,4 +92,11 @@ def backward(op: Op) -> tuple[Op, ...]:
             traffic_bytes=op.groups * (op.rows * (op.columns + op.depth) * 2.0 + op.columns * op.depth * 8.0),
         )
         return inputs, weights
-    return (replace(op, name=f"{op.name} bwd", flop=op.flop * op.backward_ratio, traffic_bytes=op.traffic_bytes * op.backward_ratio),)
+    return (
+        replace(
+            op,
+            name=f"{op.name} bwd",
+            flop=op.flop * op.backward_ratio,
+            traffic_bytes=op.traffic_bytes * op.backward_ratio,
+        ),
+    )

@@ -157,7 +157,8 @@ def latent_params(attention: LatentAttention, hidden: int) -> int:
 def indexer_params(attention: LatentAttention, hidden: int) -> int:
     """Count the indexer that selects keys: queries from the query latent, one key head with a LayerNorm, head weights.
 
-    r_q a_i d_i + h d_i + 2 d_i + h a_i; 0 where a layer has none. Reference: DeepSeek-V3.2, arXiv 2512.02556, section 2.
+    r_q a_i d_i + h d_i + 2 d_i + h a_i; 0 where a layer has none. Reference: DeepSeek-V3.2, arXiv 2512.02556, section
+    2.
     """
     heads, width = attention.indexer_heads_count, attention.indexer_dim
     if heads == 0:

@@ -9,8 +9,8 @@ from superpod.result import Num
 class Phase:
     """One pass over the layers, as one attention rank sees it.
 
-    `tokens` query tokens on this rank (sequences x query tokens of each); every query looks at `context` keys on average
-    (for a causal prefill of s tokens that is s / 2); `keys` are the distinct keys held for each sequence.
+    `tokens` query tokens on this rank (sequences x query tokens of each); every query looks at `context` keys on
+    average (for a causal prefill of s tokens that is s / 2); `keys` are the distinct keys held for each sequence.
     """
 
     kind: str  # "train", "prefill" or "decode"
@@ -47,7 +47,11 @@ def training_phase(sequences: Num, sequence_tokens: Num, context_ranks: Num, *, 
 def prefill_phase(sequences: Num, prompt_tokens: Num) -> Phase:
     """Return the pass that reads whole prompts."""
     return Phase(
-        kind="prefill", sequences=sequences, tokens=sequences * prompt_tokens, context=prompt_tokens / 2.0, keys=prompt_tokens
+        kind="prefill",
+        sequences=sequences,
+        tokens=sequences * prompt_tokens,
+        context=prompt_tokens / 2.0,
+        keys=prompt_tokens,
     )
 
 

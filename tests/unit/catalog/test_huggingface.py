@@ -364,7 +364,9 @@ SAME = {
 
 def shapes(spec: ModelSpec) -> ModelSpec:
     """Leave out what is no shape."""
-    return replace(spec, id="", version="", name="", org="", published=PublishedSize(), aliases=(), note="")
+    return replace(
+        spec, id="", version="", name="", org="", published=PublishedSize(), aliases=(), note="", source="", kind=""
+    )
 
 
 def without(config: dict[str, Any], *names: str) -> dict[str, Any]:
@@ -409,7 +411,9 @@ def test_dense_layers_by_kind_and_shared_indexers() -> None:
     }
     spec = spec_from_config(config, "glm-5.2")
     reused = [
-        group for group in spec.layers if isinstance(group.attention, LatentAttention) and not group.attention.indexer_heads_count
+        group
+        for group in spec.layers
+        if isinstance(group.attention, LatentAttention) and not group.attention.indexer_heads_count
     ]
     assert sum(group.count for group in reused) == 57
     assert spec.layers[0].count == 3
@@ -427,7 +431,9 @@ def test_windows_are_used_only_where_the_file_says_so() -> None:
     used = {**QWEN3, "sliding_window": 4096, "use_sliding_window": True, "max_window_layers": 60}
     assert len(spec_from_config(unused, "qwen").layers) == 1
     assert [group.count for group in spec_from_config(used, "qwen").layers] == [60, 4]
-    mistral = spec_from_config({**LLAMA, "model_type": "mistral", "sliding_window": 4096}, "mistral").layers[0].attention
+    mistral = (
+        spec_from_config({**LLAMA, "model_type": "mistral", "sliding_window": 4096}, "mistral").layers[0].attention
+    )
     assert isinstance(mistral, GroupedQueryAttention)
     assert mistral.window_count == 4096
 
@@ -444,10 +450,16 @@ def test_linear_layers_without_a_list_of_kinds() -> None:
 
 
 def test_a_dense_qwen3_5_and_a_qwen2_with_experts() -> None:
-    text = {**without(QWEN3_5_MOE["text_config"], "num_experts"), "model_type": "qwen3_5_text", "intermediate_size": 9216}
+    text = {
+        **without(QWEN3_5_MOE["text_config"], "num_experts"),
+        "model_type": "qwen3_5_text",
+        "intermediate_size": 9216,
+    }
     dense = spec_from_config(text, "qwen")
     assert all(isinstance(group.ffn, DenseFeedForward) for group in dense.layers)
-    moe = spec_from_config({**QWEN3_MOE, "model_type": "qwen2_moe", "shared_expert_intermediate_size": 20480}, "qwen").layers[0]
+    moe = spec_from_config(
+        {**QWEN3_MOE, "model_type": "qwen2_moe", "shared_expert_intermediate_size": 20480}, "qwen"
+    ).layers[0]
     assert isinstance(moe.ffn, MixtureOfExperts)
     assert moe.ffn.shared_gate
     assert isinstance(moe.attention, GroupedQueryAttention)

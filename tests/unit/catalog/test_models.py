@@ -37,7 +37,13 @@ COUNTED = {
     "qwen3-coder-480b-a35b": (480.15, 35.47),
     "qwen3.5-397b-a17b": (396.35, 17.35),
 }
-ROUTED = {"deepseek-v3": 653.91, "gpt-oss-120b": 114.70, "kimi-k2": 1014.69, "llama-4-maverick": 386.55, "mimo-v2-flash": 302.80}
+ROUTED = {
+    "deepseek-v3": 653.91,
+    "gpt-oss-120b": 114.70,
+    "kimi-k2": 1014.69,
+    "llama-4-maverick": 386.55,
+    "mimo-v2-flash": 302.80,
+}
 
 
 @cache
@@ -136,12 +142,14 @@ def test_windowed_layers_of_hybrid_models() -> None:
     for name, (count, window) in expected.items():
         groups = [group for group in shipped(name).layers if isinstance(group.attention, GroupedQueryAttention)]
         windowed = [
-            group for group in groups if isinstance(group.attention, GroupedQueryAttention) and group.attention.window_count
+            group
+            for group in groups
+            if isinstance(group.attention, GroupedQueryAttention) and group.attention.window_count
         ]
         assert sum(group.count for group in windowed) == count
-        assert {group.attention.window_count for group in windowed if isinstance(group.attention, GroupedQueryAttention)} == {
-            window
-        }
+        assert {
+            group.attention.window_count for group in windowed if isinstance(group.attention, GroupedQueryAttention)
+        } == {window}
 
 
 def test_the_synthetic_10t_model_says_so_and_has_its_size() -> None:

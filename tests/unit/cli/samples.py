@@ -90,7 +90,9 @@ LIMITS = (
         unit="B",
         cure="more ranks",
     ),
-    Limit(code="ttft", what="time to the first token", needed=0.941, available=2.0, unit="s", cure="more prefill ranks"),
+    Limit(
+        code="ttft", what="time to the first token", needed=0.941, available=2.0, unit="s", cure="more prefill ranks"
+    ),
     Limit(code="cards", what="cards", needed=384.0, available=384.0, unit="", cure="a second pod"),
 )
 REPORT = Report(
@@ -138,16 +140,30 @@ REPORT = Report(
     layout={"prefill expert": 32.0, "decode expert": 320.0, "tensor": 1.0, "batch": 96.0, "mode": "disaggregated"},
     runners_up=(
         Candidate(
-            layout={"prefill expert": 32.0, "decode expert": 160.0, "tensor": 1.0, "batch": 88.0, "mode": "disaggregated"},
+            layout={
+                "prefill expert": 32.0,
+                "decode expert": 160.0,
+                "tensor": 1.0,
+                "batch": 88.0,
+                "mode": "disaggregated",
+            },
             value=1811.0,
             why="each die holds two experts a layer: less room for KV cache",
         ),
         Candidate(
-            layout={"prefill expert": 32.0, "decode expert": 320.0, "tensor": 2.0, "batch": 96.0, "mode": "disaggregated"},
+            layout={
+                "prefill expert": 32.0,
+                "decode expert": 320.0,
+                "tensor": 2.0,
+                "batch": 96.0,
+                "mode": "disaggregated",
+            },
             value=1644.0,
             why="tensor parallelism adds two all-reduces a layer",
         ),
-        Candidate(layout={"tensor": 8.0, "mode": "aggregated"}, value=0.0, why="misses the time per output token by 31 %"),
+        Candidate(
+            layout={"tensor": 8.0, "mode": "aggregated"}, value=0.0, why="misses the time per output token by 31 %"
+        ),
     ),
     considered_count=4212,
     feasible_count=1377,
@@ -170,7 +186,11 @@ PLANNED = replace(
     facts=(FACTS[0], FACTS[5]),
 )
 PLAIN = replace(
-    REPORT, pod="hgx-h100@2024-06", pod_name="HGX H100", headline=replace(REPORT.headline, value=1200.0), facts=FACTS[:3]
+    REPORT,
+    pod="hgx-h100@2024-06",
+    pod_name="HGX H100",
+    headline=replace(REPORT.headline, value=1200.0),
+    facts=FACTS[:3],
 )
 
 
@@ -214,8 +234,12 @@ COMPARISON = Comparison(
             lacks=("power of the pod is not published", "price is not published"),
         ),
     ),
-    refusals=(Refusal(pod="panjiu-al128", reason="pods/panjiu-al128:tiers.pod.bandwidth_bytes_per_s is not published"),),
-    verdict="The system beats the chip on CloudMatrix384: × 0.86 of the chip and × 1.89 of the system give × 1.62 a card.",
+    refusals=(
+        Refusal(pod="panjiu-al128", reason="pods/panjiu-al128:tiers.pod.bandwidth_bytes_per_s is not published"),
+    ),
+    verdict=(
+        "The system beats the chip on CloudMatrix384: × 0.86 of the chip and × 1.89 of the system give × 1.62 a card."
+    ),
 )
 VERDICTS = (
     Verdict(

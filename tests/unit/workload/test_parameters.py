@@ -78,7 +78,9 @@ def test_one_deepseek_v3_expert_layer() -> None:
 def test_a_gpt3_layer_follows_megatron_s_formula() -> None:
     """12 h^2 + 13 h weights a layer: arXiv 2104.04473, equation 2."""
     hidden = 12288
-    attention = GroupedQueryAttention(kind="gqa", heads_count=96, kv_heads_count=96, head_dim=128, qkv_bias=True, out_bias=True)
+    attention = GroupedQueryAttention(
+        kind="gqa", heads_count=96, kv_heads_count=96, head_dim=128, qkv_bias=True, out_bias=True
+    )
     ffn = DenseFeedForward(kind="dense", width_count=4 * hidden, gated=False, bias=True)
     group = LayerGroup(count=96, attention=attention, ffn=ffn, norm_bias=True)
     assert layer_params(group, hidden) == 12 * hidden**2 + 13 * hidden
@@ -99,7 +101,9 @@ def test_the_sparse_indexer_of_deepseek_v3_2() -> None:
     )
     queries, key, head_weights = 1536 * 64 * 128, 7168 * 128 + 2 * 128, 7168 * 64
     assert (
-        attention_params(sparse, 7168) - attention_params(DEEPSEEK_ATTENTION, 7168) == queries + key + head_weights == 13_959_424
+        attention_params(sparse, 7168) - attention_params(DEEPSEEK_ATTENTION, 7168)
+        == queries + key + head_weights
+        == 13_959_424
     )
 
 
@@ -144,7 +148,9 @@ def test_what_each_attention_option_adds(changes: dict[str, object], more: int) 
 
 
 def test_a_linear_attention_block_by_hand() -> None:
-    linear = LinearAttention(kind="linear", heads_count=4, key_heads_count=2, key_dim=3, value_dim=5, conv_width_count=4)
+    linear = LinearAttention(
+        kind="linear", heads_count=4, key_heads_count=2, key_dim=3, value_dim=5, conv_width_count=4
+    )
     keys, values = 2 * 3, 4 * 5
     projections = 10 * (2 * keys + 2 * values + 2 * 4)  # q, k, v, output gate, and two gates for each head
     assert attention_params(linear, 10) == projections + 4 * (2 * keys + values) + 2 * 4 + 5 + values * 10 == 941
@@ -152,7 +158,14 @@ def test_a_linear_attention_block_by_hand() -> None:
 
 def test_biases_and_gates_of_experts() -> None:
     ffn = MixtureOfExperts(
-        kind="moe", experts_count=4, top_k=1, width_count=6, bias=True, router_bias=True, shared_width_count=6, shared_gate=True
+        kind="moe",
+        experts_count=4,
+        top_k=1,
+        width_count=6,
+        bias=True,
+        router_bias=True,
+        shared_width_count=6,
+        shared_gate=True,
     )
     one = 3 * 10 * 6 + 2 * 6 + 10
     assert expert_params(ffn, 10) == one

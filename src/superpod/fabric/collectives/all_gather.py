@@ -11,7 +11,7 @@ from superpod.result import Num
 def time(fabric: Fabric, group: Group, message_bytes: Num) -> Num:
     """Return the time to gather (or reduce and scatter) `message_bytes` in total.
 
-    T = sum over tiers of (n_l - 1)/n_l S / prod_{j<l} n_j / B_l + steps: the inner tiers gather what the outer ones have
+    T = sum over tiers of (n_l - 1)/n_l S / prod_{j<l} n_j / B_l + steps: inner tiers gather what outer ones have
     brought, so each tier moves the buffer divided by the members already joined below it (Thakur et al. 2005,
     doi:10.1177/1094342005051521, applied per tier).
     """

@@ -1,8 +1,17 @@
 """Tensor parallelism, with or without sequence parallelism (arXiv 2205.05198, section 4.2)."""
 
-from superpod.catalog.model_spec import Attention, GroupedQueryAttention, LatentAttention
+import numpy as np
+
+from superpod.catalog.model_spec import (
+    Attention,
+    GroupedQueryAttention,
+    LatentAttention,
+    LayerGroup,
+    MixtureOfExperts,
+)
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.topology import Fabric, Group
+from superpod.parallel.layout import Layout
 from superpod.result import Num
 
 ELEMENT_BYTES = 2.0  # activations travel in 16 bits
@@ -19,6 +28,16 @@ def block_time(fabric: Fabric, group: Group, tokens: Num, hidden: int, *, sequen
         gather = collective_time("all_gather", fabric, group, message)
         return gather + collective_time("reduce_scatter", fabric, group, message)
     return collective_time("all_reduce", fabric, group, message)
+
+
+def blocks_count(group: LayerGroup, layout: Layout) -> Num:
+    """Return how many blocks of a layer tensor ranks split: attention, and a feed-forward that they share.
+
+    A mixture of experts without a shared one, whose experts lie whole on ranks, needs none of its own.
+    """
+    if isinstance(group.ffn, MixtureOfExperts) and not group.ffn.shared_width_count:
+        return np.where(np.asarray(layout.expert_tensor) > 1, 2.0, 1.0)
+    return 2.0
 
 
 def staged_time(fabric: Fabric, group: Group, attention: Attention, tokens: Num) -> Num:

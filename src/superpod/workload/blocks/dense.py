@@ -7,7 +7,9 @@ from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
 
 
-def operators(ffn: DenseFeedForward, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
+def operators(
+    ffn: DenseFeedForward, hidden: int, phase: Phase, part: Partition, precision: Precision
+) -> tuple[Op, ...]:
     """Return the forward kernels of one rank: up (and gate), activation, down."""
     return products("ffn", phase.tokens, hidden, ffn.width_count / part.tensor, gated=ffn.gated, precision=precision)
 

@@ -1,5 +1,7 @@
 """Multi-head, grouped-query and sliding-window attention."""
 
+from functools import partial
+
 import numpy as np
 
 from superpod.catalog.model_spec import GroupedQueryAttention
@@ -9,20 +11,22 @@ from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
 
 
-def operators(attention: GroupedQueryAttention, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
-    """Return the forward kernels of one rank: QKV projection, rotary embedding, scores and values, output projection."""
+def operators(
+    attention: GroupedQueryAttention, hidden: int, phase: Phase, part: Partition, precision: Precision
+) -> tuple[Op, ...]:
+    """Return the forward kernels of one rank: QKV projection, rotary embedding, attention, output projection."""
     heads, kv_heads = local_heads(attention, part)
     size = (precision.weight_bytes, precision.activation_bytes)
     value_dim = attention.value_dim or attention.head_dim
     query_width, output_width = heads * attention.head_dim, heads * value_dim
     kv_width = kv_heads * (attention.head_dim + value_dim)
     gate = output_width if attention.output_gate else 0.0
-    common = {"rows": phase.tokens, "dtype": precision.matmul, "element_bytes": size}
+    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size)
     return (
-        gemm("qkv", columns=query_width + kv_width + gate, depth=hidden, **common),
+        product("qkv", columns=query_width + kv_width + gate, depth=hidden),
         elementwise("rope", phase.tokens * (query_width + kv_heads * attention.head_dim) * 4.0, backward_ratio=1.0),
         *core(attention, phase, part, precision),
-        gemm("attention out", columns=hidden, depth=output_width, **common),
+        product("attention out", columns=hidden, depth=output_width),
     )
 
 
@@ -61,12 +65,19 @@ def unfused(heads: Num, head_dim: float, phase: Phase) -> tuple[Op, ...]:
     groups = phase.sequences * heads
     rows = phase.tokens / phase.sequences
     scores = groups * rows * phase.keys
-    shape = {"rows": rows, "dtype": "bf16", "element_bytes": (2.0, 2.0), "groups": groups}
+    product = partial(gemm, rows=rows, dtype="bf16", element_bytes=(2.0, 2.0), groups=groups)
     return (
-        gemm("scores", columns=phase.keys, depth=head_dim, **shape),
+        product("scores", columns=phase.keys, depth=head_dim),
         Op(name="softmax", kind=SOFTMAX, dtype="bf16", flop=0.0, traffic_bytes=scores * 4.0, backward_ratio=1.5),
-        Op(name="attention dropout", kind=ELEMENTWISE, dtype="bf16", flop=0.0, traffic_bytes=scores * 5.0, backward_ratio=1.0),
-        gemm("values", columns=head_dim, depth=phase.keys, **shape),
+        Op(
+            name="attention dropout",
+            kind=ELEMENTWISE,
+            dtype="bf16",
+            flop=0.0,
+            traffic_bytes=scores * 5.0,
+            backward_ratio=1.0,
+        ),
+        product("values", columns=head_dim, depth=phase.keys),
     )
 
 

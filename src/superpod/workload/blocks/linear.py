@@ -1,5 +1,7 @@
 """Gated linear attention: a state of key_dim x value_dim per head in place of a growing cache."""
 
+from functools import partial
+
 from superpod.catalog.model_spec import LinearAttention
 from superpod.result import Num
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, elementwise, gemm
@@ -9,7 +11,9 @@ from superpod.workload.precision import Precision
 CHUNK = 64.0  # tokens per chunk of the parallel form (Gated DeltaNet, arXiv 2412.06464, section 3.3)
 
 
-def operators(attention: LinearAttention, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
+def operators(
+    attention: LinearAttention, hidden: int, phase: Phase, part: Partition, precision: Precision
+) -> tuple[Op, ...]:
     """Return the forward kernels of one rank: projections, short convolution, the state recurrence, output projection.
 
     In chunks of C tokens the recurrence costs about 2 (2 d_k d_v + C (d_k + d_v)) flop a token and head.
@@ -17,12 +21,12 @@ def operators(attention: LinearAttention, hidden: int, phase: Phase, part: Parti
     heads, key_heads = attention.heads_count / part.tensor, attention.key_heads_count / part.tensor
     keys, values = key_heads * attention.key_dim, heads * attention.value_dim
     size = (precision.weight_bytes, precision.activation_bytes)
-    common = {"rows": phase.tokens, "dtype": precision.matmul, "element_bytes": size}
+    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size)
     state = heads * attention.key_dim * attention.value_dim
     decode = phase.kind == "decode"
     chunk = 0.0 if decode else CHUNK * (attention.key_dim + attention.value_dim) * heads
     return (
-        gemm("qkv and gate", columns=2.0 * keys + 2.0 * values, depth=hidden, **common),
+        product("qkv and gate", columns=2.0 * keys + 2.0 * values, depth=hidden),
         elementwise("convolution", phase.tokens * (2.0 * keys + values) * 4.0),
         Op(
             name="state update",
@@ -36,7 +40,7 @@ def operators(attention: LinearAttention, hidden: int, phase: Phase, part: Parti
             groups=phase.sequences * heads,
             backward_ratio=2.5,
         ),
-        gemm("attention out", columns=hidden, depth=values, **common),
+        product("attention out", columns=hidden, depth=values),
     )
 
 

@@ -1,5 +1,7 @@
 """Multi-head latent attention (DeepSeek-V2, arXiv 2405.04434, section 2.1), dense or with a sparse indexer."""
 
+from functools import partial
+
 import numpy as np
 
 from superpod.catalog.model_spec import LatentAttention
@@ -9,7 +11,9 @@ from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
 
 
-def operators(attention: LatentAttention, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
+def operators(
+    attention: LatentAttention, hidden: int, phase: Phase, part: Partition, precision: Precision
+) -> tuple[Op, ...]:
     """Return the forward kernels of one rank.
 
     Down-projections are replicated over tensor ranks, heads are split. Prefill and training expand keys and values per
@@ -17,20 +21,20 @@ def operators(attention: LatentAttention, hidden: int, phase: Phase, part: Parti
     """
     heads = attention.heads_count / part.tensor
     size = (precision.weight_bytes, precision.activation_bytes)
-    common = {"rows": phase.tokens, "dtype": precision.matmul, "element_bytes": size}
+    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size)
     query_width = heads * (attention.qk_nope_dim + attention.qk_rope_dim)
     query_depth = attention.q_lora_rank or hidden
     latent = attention.kv_lora_rank + attention.qk_rope_dim
     core = absorbed if phase.kind == "decode" else expanded
     compressed = attention.q_lora_rank > 0
-    down = gemm("q and kv down", columns=float(attention.q_lora_rank + latent), depth=hidden, **common)
+    down = product("q and kv down", columns=float(attention.q_lora_rank + latent), depth=hidden)
     return (
         down,
         elementwise("latent norms", phase.tokens * (attention.q_lora_rank + latent) * 4.0),
-        gemm("q up" if compressed else "q", columns=query_width, depth=query_depth, **common),
+        product("q up" if compressed else "q", columns=query_width, depth=query_depth),
         *indexer(attention, hidden, phase, precision),
         *core(attention, heads, phase, precision),
-        gemm("attention out", columns=hidden, depth=heads * attention.v_dim, **common),
+        product("attention out", columns=hidden, depth=heads * attention.v_dim),
     )
 
 
@@ -70,11 +74,11 @@ def absorbed(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
     """Return attention in the latent space: one shared key-value head of width kv_lora + rope for all query heads."""
     latent, rope = attention.kv_lora_rank, attention.qk_rope_dim
     keys = selected(attention, phase.keys)
-    shape = {"rows": phase.tokens, "dtype": precision.attention, "element_bytes": (2.0, 2.0), "groups": heads}
+    product = partial(gemm, rows=phase.tokens, dtype=precision.attention, element_bytes=(2.0, 2.0), groups=heads)
     cache_bytes = phase.sequences * keys * (latent + rope) * precision.kv_bytes
     query_bytes = phase.tokens * heads * (2.0 * latent + rope) * 2.0
     return (
-        gemm("absorb keys", columns=latent, depth=attention.qk_nope_dim, **shape),
+        product("absorb keys", columns=latent, depth=attention.qk_nope_dim),
         Op(
             name="attention",
             kind=DECODE_ATTENTION,
@@ -86,7 +90,7 @@ def absorbed(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
             depth=latent + rope,
             groups=phase.sequences,
         ),
-        gemm("absorb values", columns=attention.v_dim, depth=latent, **shape),
+        product("absorb values", columns=attention.v_dim, depth=latent),
     )
 
 

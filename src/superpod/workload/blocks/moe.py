@@ -1,5 +1,7 @@
 """The mixture of experts: router, shared expert, permutation and the routed experts of one rank."""
 
+from functools import partial
+
 import numpy as np
 
 from superpod.catalog.model_spec import MixtureOfExperts
@@ -10,11 +12,17 @@ from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
 
 
-def operators(ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
+def operators(
+    ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, precision: Precision
+) -> tuple[Op, ...]:
     """Return the forward kernels of one rank; time is set by the fullest rank, `load_imbalance` times the mean."""
     tokens = phase.tokens / part.tensor if part.sequence_parallel else phase.tokens
-    router = gemm("router", rows=tokens, columns=float(ffn.experts_count), depth=hidden, dtype="bf16", element_bytes=(2.0, 2.0))
-    permute = elementwise("permute", tokens * ffn.top_k * hidden * 2.0 * (precision.dispatch_bytes + precision.combine_bytes))
+    router = gemm(
+        "router", rows=tokens, columns=float(ffn.experts_count), depth=hidden, dtype="bf16", element_bytes=(2.0, 2.0)
+    )
+    permute = elementwise(
+        "permute", tokens * ffn.top_k * hidden * 2.0 * (precision.dispatch_bytes + precision.combine_bytes)
+    )
     shared: tuple[Op, ...] = ()
     if ffn.shared_width_count:
         width = ffn.shared_width_count / part.tensor
@@ -33,16 +41,24 @@ def routed(ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, pr
     tokens = phase.tokens / part.tensor * part.expert_tensor
     visits = tokens * ffn.top_k * load_imbalance(ffn, tokens, part)
     everyone = tokens * part.expert * ffn.top_k
-    touched = slots * (1.0 - (1.0 - 1.0 / ffn.experts_count) ** everyone) if phase.kind == "decode" else slots
+    touched = slots * chosen_share(ffn, everyone) if phase.kind == "decode" else slots
     size = (precision.weight_bytes, precision.activation_bytes)
     width = ffn.width_count / part.expert_tensor
     fan = 2.0 if ffn.gated else 1.0
-    shape = {"rows": visits / slots, "groups": slots, "read_groups": touched, "dtype": precision.matmul, "element_bytes": size}
-    return (
-        gemm("experts up", columns=fan * width, depth=hidden, **shape),
-        elementwise("experts activation", visits * width * (fan + 1.0) * 2.0),
-        gemm("experts down", columns=hidden, depth=width, **shape),
+    product = partial(
+        gemm, rows=visits / slots, groups=slots, read_groups=touched, dtype=precision.matmul, element_bytes=size
     )
+    return (
+        product("experts up", columns=fan * width, depth=hidden),
+        elementwise("experts activation", visits * width * (fan + 1.0) * 2.0),
+        product("experts down", columns=hidden, depth=width),
+    )
+
+
+def chosen_share(ffn: MixtureOfExperts, visits: Num) -> Num:
+    """Return the expected share of experts that at least one of `visits` random choices meets: 1 - (1 - 1/E)^visits."""
+    exponent = np.minimum(-visits * np.log1p(-1.0 / max(ffn.experts_count, 2)), 40.0)  # exp(-40) is nothing
+    return 1.0 - np.exp(-exponent)
 
 
 def load_imbalance(ffn: MixtureOfExperts, tokens: Num, part: Partition) -> Num:
