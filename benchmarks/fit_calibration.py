@@ -31,7 +31,10 @@ def fit(
     weights: Any = 1.0,
 ) -> Any:
     """Minimise log residuals with a soft loss; return parameters and median / P90 of |predicted / measured - 1|."""
-    residual = lambda x: weights * (np.log(model(x)) - np.log(measured))
+
+    def residual(x: Any) -> Any:
+        return weights * (np.log(model(x)) - np.log(measured))
+
     found = least_squares(
         residual, start, bounds=bounds, loss="soft_l1", f_scale=0.1, x_scale=np.maximum(np.abs(start), 1e-9)
     )
@@ -178,68 +181,79 @@ def throughput_rows(points: list[dict[str, Any]]) -> list[Any]:
     return rows
 
 
-def main() -> None:
-    """Print every fit that the catalogue's calibration files quote."""
-    points = load(Path(sys.argv[1]))
-    print("GEMM A100 bf16")
-    gemm_fit(gemm_rows(points, "A100-80GB"), 312e12, 2.039e12, 2.0, host_floor=True)
-    print("GEMM MI210 bf16")
-    gemm_fit(gemm_rows(points, "MI210"), 181e12, 1.638e12, 2.0, host_floor=True)
-    rows = gemm_rows(points, "H800")
-    print("GEMM H800 fp8 all")
-    gemm_fit(rows, 1979e12, 3.35e12, 1.0, host_floor=False)
-    print("GEMM H800 fp8 plain")
-    gemm_fit(rows[rows[:, 0] == 1], 1979e12, 3.35e12, 1.0, host_floor=False)
-    print("GEMM H20 fp8")
-    gemm_fit(gemm_rows(points, "H20"), 296e12, 4.0e12, 1.0, host_floor=False)
+def ring_reduce(ranks: float) -> float:
+    """Return wire bytes over message bytes of a ring all-reduce."""
+    return 2 * (ranks - 1) / ranks
+
+
+def ring_gather(ranks: float) -> float:
+    """Return wire bytes over message bytes of an all-gather, a reduce-scatter or an all-to-all."""
+    return (ranks - 1) / ranks
+
+
+def in_network(rows: list[Any]) -> list[Any]:
+    """Return an all-reduce ladder with the bytes that a rank exchanges with switches that add: S (n + 1)/n."""
+    return [(n, wire / ring_reduce(n) * (n + 1) / n, seconds) for n, wire, seconds in rows]
+
+
+def between_nodes(rows: list[Any], nodes: int, local: int) -> list[Any]:
+    """Return an all-reduce ladder with the bytes that cross the scale-out network, messages over 0.3 MB."""
+    crossing = [(nodes, wire / ring_reduce(n) * ring_reduce(nodes) / local, t) for n, wire, t in rows]
+    return [row for row in crossing if row[1] > 3e5 * ring_reduce(nodes) / local]
+
+
+def fit_operators(points: list[dict[str, Any]]) -> None:
+    """Print the fits of products and attention."""
+    h800 = gemm_rows(points, "H800")
+    products = {
+        "GEMM A100 fp16": (gemm_rows(points, "A100-80GB"), 312e12, 2.039e12, 2.0, True),
+        "GEMM MI210 fp16": (gemm_rows(points, "MI210"), 181e12, 1.638e12, 2.0, True),
+        "GEMM H800 fp8, plain and grouped": (h800, 1979e12, 3.35e12, 1.0, False),
+        "GEMM H800 fp8, plain": (h800[h800[:, 0] == 1], 1979e12, 3.35e12, 1.0, False),
+        "GEMM H20 fp8": (gemm_rows(points, "H20"), 296e12, 4.0e12, 1.0, False),
+    }
+    for name, (rows, peak, bandwidth, element, host) in products.items():
+        print(name)
+        gemm_fit(rows, peak, bandwidth, element, host_floor=host)
     print("attention")
     attention_fit(points, "A100-80GB", "attention fwd+bwd", "FA2", 312e12)
     attention_fit(points, "H100", "attention fwd", "FA3", 989e12)
     attention_fit(points, "H100", "attention fwd+bwd", "FA2", 989e12)
     mla_fit(points, 989e12, 3.35e12)
-    reduce_factor, gather_factor = (lambda n: 2 * (n - 1) / n), (lambda n: (n - 1) / n)
-    print("links, wire bytes over the injection bandwidth of one direction")
-    link_fit(
-        "NVLink3 all-reduce (vTrain)", nccl_rows(points, "DGX-class A100", "all_reduce", "vTrain", reduce_factor), 300e9
-    )
+
+
+def fit_links(points: list[dict[str, Any]]) -> None:
+    """Print the fits of collectives: wire bytes over the injection bandwidth of one direction."""
+    kinds = {
+        "all_reduce": ring_reduce,
+        "all_gather": ring_gather,
+        "reduce_scatter": ring_gather,
+        "alltoall": ring_gather,
+    }
+    print("links")
+    link_fit("NVLink3 all-reduce", nccl_rows(points, "DGX-class A100", "all_reduce", "vTrain", ring_reduce), 300e9)
     for hardware in ("H100 SXM", "H200 SXM"):
-        for kind, factor in (
-            ("all_reduce", reduce_factor),
-            ("all_gather", gather_factor),
-            ("reduce_scatter", gather_factor),
-            ("alltoall", gather_factor),
-        ):
-            link_fit(
-                f"NVLink4 {hardware} {kind} (APEX+)",
-                nccl_rows(points, hardware, kind, "APEX", factor),
-                450e9,
-                steps=False,
-            )
-    nvls = lambda n: (n + 1) / n
-    ladder = [
-        (n, w / reduce_factor(n) * nvls(n), t)
-        for n, w, t in nccl_rows(points, "HGX H200, 8", "all_reduce", "ML Eng", reduce_factor)
-    ]
-    link_fit("NVLink4 8 x H200 in-network", ladder, 450e9, steps=False)
-    ladder = [
-        (n, w / reduce_factor(n) * nvls(n), t)
-        for n, w, t in nccl_rows(points, "AWS P6-B200", "all_reduce", "ML Eng", reduce_factor)
-    ]
-    link_fit("NVLink5 8 x B200 in-network", ladder, 900e9, steps=False)
-    four = nccl_rows(points, "4x AWS P6-B200", "all_reduce", "ML Eng", lambda n: 2 * 3 / 4 / 8)
-    factor = lambda n: 2 * (n - 1) / n
-    four = [
-        (4, size, t)
-        for (_, size, _), (_, _, t) in zip(
-            four, nccl_rows(points, "4x AWS P6-B200", "all_reduce", "ML Eng", factor), strict=True
-        )
-        if size > 3e5
-    ]
-    link_fit("EFA 400G, 4 nodes all-reduce (inter part)", four, 50e9)
-    link_fit("IB 400G a2a (DeepEP low latency)", moe_rows(DEEPEP_IB, 8, 7408, 14336), 50e9)
+        for kind, factor in kinds.items():
+            rows = nccl_rows(points, hardware, kind, "APEX", factor)
+            link_fit(f"NVLink4 {hardware} {kind}", rows, 450e9, steps=False)
+    ladders = {
+        name: nccl_rows(points, hardware, "all_reduce", "ML Eng", ring_reduce)
+        for name, hardware in (("H200", "HGX H200, 8"), ("B200", "AWS P6-B200"), ("4 x B200", "4x AWS P6-B200"))
+    }
+    link_fit("NVLink4 8 x H200 in-network", in_network(ladders["H200"]), 450e9, steps=False)
+    link_fit("NVLink5 8 x B200 in-network", in_network(ladders["B200"]), 900e9, steps=False)
+    link_fit("EFA 400G, 4 nodes all-reduce", between_nodes(ladders["4 x B200"], 4, 8), 50e9)
+    link_fit("InfiniBand 400G all-to-all, DeepEP low latency", moe_rows(DEEPEP_IB, 8, 7408, 14336), 50e9)
     short = moe_rows(DEEPEP_ASCEND + CLOUDMATRIX_FUSED, 1, 7168 + 448, 14336)
-    link_fit("UB1 a2a per die, 128 tokens", short, 175e9)
-    link_fit("UB1 a2a per die, 128 and 4,096 tokens", short + throughput_rows(points), 175e9)
+    link_fit("UB1 all-to-all a die, 128 tokens", short, 175e9)
+    link_fit("UB1 all-to-all a die, 128 and 4,096 tokens", short + throughput_rows(points), 175e9)
+
+
+def main() -> None:
+    """Print every fit that the catalogue's calibration and link files quote."""
+    points = load(Path(sys.argv[1]))
+    fit_operators(points)
+    fit_links(points)
 
 
 if __name__ == "__main__":

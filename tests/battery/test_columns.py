@@ -8,12 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from superpod.catalog.load import Catalogue
+from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.plan.train_search import price
 from superpod.result import at_row
-from superpod.serve.iteration import Engine
 from superpod.serve.steady import Requests, decode, prefill, shared_time
 
 CATALOGUE = Catalogue()
@@ -81,7 +81,7 @@ def test_serving_rows_equal_scalars(key: tuple[str, str], rows: list[tuple[float
 
 
 def engine_of(system: Machine) -> Engine:
-    return Engine(spec=system.spec, device=system.device, fabric=system.fabric, precision=system.precision)
+    return system.engine
 
 
 def test_a_free_fabric_is_never_slower() -> None:

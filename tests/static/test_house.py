@@ -42,6 +42,7 @@ EXEMPT = {
     "Fabric.ranks_per_*": "ranks",
     "Trained.ranks_used": "ranks",
     "Deployment.*_instances": "instances",
+    "Tariff.pue": "as Facility.pue",
     "Facility.pue": "a ratio whose name is a standard's (ISO/IEC 30134-2)",
     # Every field of the class has the unit that the class states.
     "Pass.*": "seconds",
@@ -50,6 +51,8 @@ EXEMPT = {
     "Fact.*": "unit of the path",
     "Estimate.*": "unit of the path",
     "Limit.*": "unit beside it",
+    "Claim.claimed": "unit beside it",
+    "Finding.*": "unit of the claim",
     "Metric.*": "unit beside it",
     "Verdict.*": "unit beside it",
     "Candidate.value": "unit of the headline",

@@ -6,11 +6,11 @@ Each case has a band of its own; a case that leaves it fails by itself, whatever
 import pytest
 
 from superpod.catalog.load import Catalogue
+from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.plan.train_search import price
-from superpod.serve.iteration import Engine
 from superpod.serve.steady import Requests, decode, prefill
 
 CATALOGUE = Catalogue()
@@ -63,7 +63,7 @@ def test_training_step_times_of_table_5(case: tuple[str, int, int, int, int, int
 
 def cloudmatrix() -> tuple[Machine, Engine]:
     made = machine(CATALOGUE, Scenario(model="deepseek-r1", pod="cloudmatrix384", work=Serving()))
-    engine = Engine(spec=made.spec, device=made.device, fabric=made.fabric, precision=made.precision)
+    engine = made.engine
     return made, engine
 
 

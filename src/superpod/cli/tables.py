@@ -69,10 +69,16 @@ def picture(content: Page, command: str) -> str:
         **options,
     )
     draw(content, console)
-    local = re.sub(r"@font-face\s*\{.*?\}\s*", "", console.export_svg(title=command), flags=re.DOTALL)
+    local = re.sub(r"@font-face\s*\{.*?\}\s*", "", console.export_svg(title=shortened(command)), flags=re.DOTALL)
     return local.replace(
         "Fira Code, monospace", "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
     )
+
+
+def shortened(command: str) -> str:
+    """Return the command as far as the picture's title bar has room."""
+    room = PICTURE_WIDTH - 30
+    return command if len(command) <= room else f"{command[:room].rpartition(' ')[0]} …"
 
 
 def draw(content: Page, console: Console) -> None:

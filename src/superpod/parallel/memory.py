@@ -55,13 +55,15 @@ class TrainingMemory:
     optimizer_bytes: Num
     activations_bytes: Num
     logits_bytes: Num
+    gathered_bytes: Num
     reserve_bytes: Num
 
     @property
     def total_bytes(self) -> Num:
         """Everything."""
         held = self.weights_bytes + self.gradients_bytes + self.optimizer_bytes
-        return held + self.activations_bytes + self.logits_bytes + self.reserve_bytes
+        working = self.activations_bytes + self.logits_bytes + self.gathered_bytes
+        return held + working + self.reserve_bytes
 
 
 def training_memory(spec: ModelSpec, layout: Layout, sequence_tokens: float, micro_batches: Num) -> TrainingMemory:
@@ -81,15 +83,25 @@ def training_memory(spec: ModelSpec, layout: Layout, sequence_tokens: float, mic
     last_stage = tokens * spec.vocab_count / layout.tensor * 6.0  # fp32 logits and their 16-bit gradient
     # Stage 0 holds p micro-batches and the last stage one: logits only count where one stage is both.
     logits = np.where(layout.pipeline > 1, 0.0, last_stage)
-    total = held + gradients + optimizer + activations + logits
+    gathered = gathered_bytes(spec, layout, share)
+    total = held + gradients + optimizer + activations + logits + gathered
     return TrainingMemory(
         weights_bytes=held,
         gradients_bytes=gradients,
         optimizer_bytes=optimizer,
         activations_bytes=activations,
         logits_bytes=logits,
+        gathered_bytes=gathered,
         reserve_bytes=total * RESERVE_FRAC / (1.0 - RESERVE_FRAC),
     )
+
+
+def gathered_bytes(spec: ModelSpec, layout: Layout, share: ParameterShare) -> Num:
+    """Return the whole weights of two layers and gradients of one, which ZeRO-3 holds while it computes."""
+    if layout.zero != "3":
+        return 0.0 * share.common
+    layers = np.ceil(spec.layers_count / (layout.pipeline * layout.virtual)) * layout.virtual
+    return (share.common + share.experts) / layers * (2.0 * 2.0 + GRADIENT_BYTES)
 
 
 def _sharded(share: ParameterShare, each_bytes: float, sharded: bool, ranks: Num, expert_ranks: Num) -> Num:

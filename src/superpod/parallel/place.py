@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
-from superpod.fabric.topology import Group
+import numpy as np
+
+from superpod.fabric.topology import Fabric, Group
 from superpod.parallel.layout import Layout
+from superpod.result import Num
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +20,18 @@ class Groups:
     expert: Group
     expert_tensor: Group
     expert_data: Group
+
+
+def packed_ranks(fabric: Fabric, ranks_count: float, block: Num) -> Num:
+    """Return how many of `ranks_count` ranks, pod after pod, whole blocks can use when none may span two pods.
+
+    A block larger than a pod has to span some, and can use all ranks: 72 ranks hold two blocks of 32, and 8 stay idle.
+    """
+    pod = fabric.ranks_per_pod
+    pods = np.floor(ranks_count / pod)
+    rest = ranks_count - pods * pod
+    inside = pods * np.floor(pod / block) * block + np.floor(rest / block) * block
+    return np.where(block <= pod, inside, ranks_count)
 
 
 def groups(layout: Layout) -> Groups:

@@ -33,9 +33,10 @@ def compare(catalogue: Catalogue, scenarios: Sequence[Scenario], basis: str) -> 
         raise ScenarioError("no pods to compare", where="--pods", hint="--pods A,B")
     contenders: list[Contender] = []
     refusals: list[Refusal] = []
+    baseline = reference(catalogue, scenarios, basis)
     for number, scenario in enumerate(scenarios):
         try:
-            at_size = scenario if number == 0 else resized(catalogue, scenarios[0], scenario, basis)
+            at_size = baseline if number == 0 else resized(catalogue, baseline, scenario, basis)
             contenders.append(contender(catalogue, at_size, contenders[0] if contenders else None))
         except (MissingFactError, NoBasisError, InfeasibleError) as error:
             if number == 0:
@@ -57,6 +58,18 @@ def question(report: Report, basis: str) -> str:
     how = {"as-built": "each machine as built", "equal-cards": f"{report.cards_count:,.0f} cards each"}
     held = f"{basis.replace('-', ' ')} to {report.cards_count:,.0f} cards of {report.pod_name}"
     return f"{what}: {how.get(basis, held)}"
+
+
+def reference(catalogue: Catalogue, scenarios: Sequence[Scenario], basis: str) -> Scenario:
+    """Return the baseline at its size; where none is given, as many cards as the largest machine named.
+
+    A cluster of small pods is thus as large as the supernode that it stands beside.
+    """
+    first = scenarios[0]
+    if basis == "as-built" or first.cards is not None or first.pods is not None:
+        return first
+    largest = max(sized(catalogue.pod(item.pod), item)[1] for item in scenarios)
+    return replace(first, cards=round(largest))
 
 
 def resized(catalogue: Catalogue, baseline: Scenario, scenario: Scenario, basis: str) -> Scenario:

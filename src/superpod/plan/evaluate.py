@@ -8,6 +8,7 @@ from superpod.catalog.load import Catalogue
 from superpod.plan import explain_serve, explain_train
 from superpod.plan.answer import Answer, Repricer
 from superpod.plan.machine import Machine, machine
+from superpod.plan.money import costed
 from superpod.plan.report import Report
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.sensitivity import sensitivities
@@ -18,6 +19,7 @@ def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
     made = machine(catalogue, scenario)
     answer, price = solve(made, scenario)
     lean = sensitivities(catalogue, scenario, made, price)
+    money = costed(catalogue, scenario.facility, made, answer.headline.value)
     low, high = lean.band
     value = answer.headline.value
     return Report(
@@ -33,7 +35,7 @@ def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
         precision=made.precision.name,
         headline=answer.headline,
         band=(value * low, value * high),
-        metrics=answer.metrics,
+        metrics=(*answer.metrics, *money.metrics),
         breakdowns=answer.breakdowns,
         memory=answer.memory,
         limits=answer.limits,
@@ -43,8 +45,8 @@ def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
         considered_count=answer.considered_count,
         feasible_count=answer.feasible_count,
         sensitivities=lean.ranked,
-        facts=made.facts,
-        notes=(*answer.notes, *notes(made)),
+        facts=(*made.facts, *money.facts),
+        notes=(*answer.notes, *notes(made), *((money.note,) if money.note else ())),
         catalogue_hash=facts_hash(made),
         version=package_version(),
     )

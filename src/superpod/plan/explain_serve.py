@@ -11,7 +11,6 @@ from superpod.plan.report import Candidate, Metric, Share
 from superpod.plan.scenario import Serving
 from superpod.plan.serve_search import Deployment, ServeSearch, instance_ranks, search
 from superpod.result import Limit
-from superpod.serve.iteration import Engine
 from superpod.serve.memory import ServingMemory, usable_bytes
 from superpod.serve.steady import Requests, decode, prefill
 from superpod.units import human, percent
@@ -32,15 +31,14 @@ def answer(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
 
 def repriced(other: Machine, work: Serving, best: Deployment) -> float:
     """Return what the same instances would serve on another machine, pools rebalanced without rounding."""
-    engine = Engine(spec=other.spec, device=other.device, fabric=other.fabric, precision=other.precision)
     requests = Requests(
         prompt_tokens=float(work.prompt_tokens),
         output_tokens=float(work.output_tokens),
         draft_tokens=work.draft_tokens,
         acceptance_frac=work.acceptance_frac,
     )
-    one = decode(engine, best.decode.layout, best.decode.sequences, requests)
-    two = prefill(engine, best.prefill.layout, best.prefill.sequences, requests)
+    one = decode(other.engine, best.decode.layout, best.decode.sequences, requests)
+    two = prefill(other.engine, best.prefill.layout, best.prefill.sequences, requests)
     # Rank-seconds that one output token costs in both phases; the rate is its reciprocal whichever way ranks are
     # shared.
     cost = 1.0 / float(one.tokens_per_s_rank) + requests.prompt_tokens / requests.output_tokens / float(

@@ -110,6 +110,7 @@ def shares(memory: TrainingMemory) -> tuple[Share, ...]:
         "optimizer state": memory.optimizer_bytes,
         "activations": memory.activations_bytes,
         "logits": memory.logits_bytes,
+        "gathered layers": memory.gathered_bytes,
         "reserve": memory.reserve_bytes,
     }
     return tuple(Share(name=name, amount_bytes=float(amount)) for name, amount in named.items())

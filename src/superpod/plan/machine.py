@@ -11,6 +11,7 @@ from superpod.catalog.schema import Chip, Pod
 from superpod.compute.device import Device, device, supported
 from superpod.errors import ScenarioError
 from superpod.fabric.topology import Fabric, build, ranks_per_chip
+from superpod.parallel.engine import Engine
 from superpod.plan.scenario import Scenario, Training
 from superpod.workload.precision import PRECISIONS, Precision
 
@@ -32,6 +33,11 @@ class Machine:
     pods_count: float
     cards_count: float
     facts: tuple[UsedFact, ...]
+
+    @property
+    def engine(self) -> Engine:
+        """What a pass over the model needs."""
+        return Engine(spec=self.spec, device=self.device, fabric=self.fabric, precision=self.precision)
 
     @property
     def ranks_count(self) -> int:

@@ -9,12 +9,13 @@ import numpy as np
 from superpod.errors import ScenarioError
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.topology import Group
+from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
+from superpod.parallel.place import packed_ranks
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving
 from superpod.plan.train_search import Columns, experts, heads, keep
 from superpod.result import Num, at_row
-from superpod.serve.iteration import Engine
 from superpod.serve.memory import usable_bytes
 from superpod.serve.steady import Decode, Prefill, Requests, decode, prefill, shared_time
 from superpod.workload.build import kv_cache_bytes
@@ -66,7 +67,7 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
         draft_tokens=work.draft_tokens,
         acceptance_frac=work.acceptance_frac,
     )
-    engine = Engine(spec=machine.spec, device=machine.device, fabric=machine.fabric, precision=machine.precision)
+    engine = machine.engine
     decoding = decode_columns(machine, engine, requests, fixed)
     prefilling = prefill_columns(machine, engine, requests)
     budget = usable_bytes(machine.device.memory_bytes)
@@ -234,11 +235,12 @@ def split(machine: Machine, requests: Requests, one: Decode, two: Prefill, trans
     """Return the deployment of whole instances whose slower pool is fastest, if both pools fit."""
     ranks = float(machine.ranks_count)
     decode_ranks, prefill_ranks = float(instance_ranks(one.layout)), float(instance_ranks(two.layout))
-    most = int((ranks - decode_ranks) // prefill_ranks)
+    most = int(min(ranks - decode_ranks, room(machine, prefill_ranks)) // prefill_ranks)
     if most < 1:
         return []
     count = np.arange(1, most + 1, dtype=float)
-    decode_count = np.floor((ranks - count * prefill_ranks) / decode_ranks)
+    left = np.minimum(ranks - count * prefill_ranks, room(machine, decode_ranks))
+    decode_count = np.floor(left / decode_ranks)
     decode_rate = decode_count * decode_ranks * float(one.tokens_per_s_rank)
     prefill_rate = (
         count * prefill_ranks * float(two.tokens_per_s_rank) * requests.output_tokens / requests.prompt_tokens
@@ -259,6 +261,11 @@ def split(machine: Machine, requests: Requests, one: Decode, two: Prefill, trans
             transfer_s=transfer_s,
         )
     ]
+
+
+def room(machine: Machine, instance: float) -> float:
+    """Return the ranks that instances of one size can use, none of them spanning two pods if it fits in one."""
+    return float(packed_ranks(machine.fabric, float(machine.ranks_count), instance))
 
 
 def transfer_time(machine: Machine, prefilling: Prefill, requests: Requests) -> Num:
@@ -287,7 +294,8 @@ def aggregated(
     found: list[Deployment] = []
     for row in best_by_size(decode_all.layout, rate, good):
         layout = at_row(decode_all.layout, row)
-        count = float(np.floor(machine.ranks_count / instance_ranks(layout)))
+        size = float(instance_ranks(layout))
+        count = float(np.floor(room(machine, size) / size))
         found.append(
             Deployment(
                 mode="aggregated",

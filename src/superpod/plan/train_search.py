@@ -11,6 +11,7 @@ from superpod.catalog.model_spec import LatentAttention, LinearAttention, Mixtur
 from superpod.errors import ScenarioError
 from superpod.parallel.layout import Layout, legal
 from superpod.parallel.memory import TrainingMemory, training_memory
+from superpod.parallel.place import packed_ranks
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Training
 from superpod.result import at_row
@@ -72,7 +73,7 @@ def search(machine: Machine, work: Training, fixed: Mapping[str, float | str]) -
 def price(machine: Machine, work: Training, layout: Layout) -> tuple[StepTime, TrainingMemory]:
     """Return step time and memory of a layout or of columns of them."""
     batch = (float(work.batch_sequences), float(work.sequence_tokens))
-    step = step_time(machine.spec, layout, machine.device, machine.fabric, machine.precision, batch)
+    step = step_time(machine.engine, layout, batch)
     return step, training_memory(machine.spec, layout, float(work.sequence_tokens), step.micro_batches)
 
 
@@ -86,7 +87,9 @@ def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, floa
     grid = np.meshgrid(*[np.asarray(values, dtype=float) for values in axes], indexing="ij")
     columns: Columns = {name: values.ravel() for name, values in zip(DEGREES, grid, strict=True)}
     inner = columns["tensor"] * columns["context"] * columns["pipeline"]
-    data = np.minimum(np.floor(ranks / inner), float(work.batch_sequences))
+    unit = np.maximum(columns["tensor"] * columns["context"], columns["expert"] * columns["expert_tensor"])
+    usable = packed_ranks(machine.fabric, float(ranks), unit)
+    data = np.minimum(np.floor(usable / inner), float(work.batch_sequences))
     block = (
         columns["expert"]
         * columns["expert_tensor"]

@@ -4,19 +4,16 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts, ModelSpec
-from superpod.compute.cost import op_time
-from superpod.compute.device import Device
+from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.topology import Fabric, Group
 from superpod.parallel.axes import expert, pipeline, tensor
+from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import Groups, groups
 from superpod.result import Num, Term, total
 from superpod.workload.build import head, layer
-from superpod.workload.op import Op
 from superpod.workload.phase import Phase
-from superpod.workload.precision import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,16 +30,6 @@ class Part:
     def plus(self, other: "Part", times: Num) -> "Part":
         """Return self + times x other."""
         return Part(**{name: getattr(self, name) + times * getattr(other, name) for name in self.__dataclass_fields__})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Engine:
-    """Everything a pass needs besides its phase and layout."""
-
-    spec: ModelSpec
-    device: Device
-    fabric: Fabric
-    precision: Precision
 
 
 def pass_time(engine: Engine, layout: Layout, phase: Phase) -> Term:
@@ -88,7 +75,7 @@ def _projection(engine: Engine, layout: Layout, phase: Phase) -> Num:
     rows = gathered.sequences if phase.kind == "prefill" else gathered.tokens
     message = rows * engine.spec.hidden_count * 2.0
     gather = collective_time("all_gather", engine.fabric, Group(size=pooled, stride=layout.tensor), message)
-    return _seconds(kernels, engine.device) + np.where(pooled > 1, gather, 0.0)
+    return engine.seconds(kernels) + np.where(pooled > 1, gather, 0.0)
 
 
 def _layer(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> Part:
@@ -128,8 +115,8 @@ def _sequential(engine: Engine, group: LayerGroup, layout: Layout, placed: Group
         )
         dispatch, combine = (np.where(layout.expert > 1, item, 0.0) for item in sent)
     return Part(
-        attention=_seconds(work.attention, engine.device),
-        feed_forward=_seconds(work.ffn, engine.device),
+        attention=engine.seconds(work.attention),
+        feed_forward=engine.seconds(work.ffn),
         tensor=np.where(layout.tensor > 1, blocks * block, 0.0) + _staged(engine, group, layout, phase),
         dispatch=dispatch,
         combine=combine,
@@ -164,10 +151,3 @@ def _term(kind: str, spent: Part, projection: Num, hops: Num) -> Term:
         Term(name="vocabulary projection", time_s=projection),
         Term(name="pipeline transfers", time_s=hops),
     )
-
-
-def _seconds(operators: tuple[Op, ...], device: Device) -> Num:
-    spent: Num = 0.0
-    for op in operators:
-        spent = spent + op_time(op, device)
-    return spent

@@ -5,9 +5,10 @@ No queueing: rates are at saturation, latencies without waiting.
 
 from dataclasses import dataclass
 
+from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.result import Num, Term, total
-from superpod.serve.iteration import Engine, draft_time, pass_time
+from superpod.serve.iteration import draft_time, pass_time
 from superpod.serve.memory import ServingMemory, serving_memory
 from superpod.workload.phase import decode_phase, prefill_phase
 

@@ -5,13 +5,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts, ModelSpec
-from superpod.compute.cost import op_time
-from superpod.compute.device import Device
-from superpod.fabric.topology import Fabric
-from superpod.parallel.axes import context, data, expert, pipeline, tensor
-from superpod.parallel.axes.tensor import blocks_count
+from superpod.parallel.axes import context, data, expert, pipeline
+from superpod.parallel.axes.tensor import block_time, blocks_count
+from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
-from superpod.parallel.memory import ParameterShare, parameter_share
+from superpod.parallel.memory import parameter_share
 from superpod.parallel.place import Groups, groups
 from superpod.result import Num, Term, total
 from superpod.workload.build import build, layer
@@ -31,6 +29,7 @@ class Pass:
     compute: Num
     recompute: Num
     attention: Num  # the part of `compute` inside attention kernels
+    elementwise: Num  # the part of `compute` in norms, activations and other kernels that only move bytes
     tensor: Num
     context: Num
     expert: Num
@@ -46,7 +45,7 @@ class Pass:
 
     @property
     def time_s(self) -> Num:
-        """All of it; attention is inside compute."""
+        """All of it; attention and elementwise are inside compute."""
         return self.compute + self.recompute + self.tensor + self.context + self.expert
 
 
@@ -70,14 +69,7 @@ def micro_batches(layout: Layout, batch_sequences: float) -> Num:
     return np.ceil(batch_sequences / (layout.data * layout.micro_batch))
 
 
-def step_time(
-    spec: ModelSpec,
-    layout: Layout,
-    device: Device,
-    fabric: Fabric,
-    precision: Precision,
-    batch: tuple[float, float],
-) -> StepTime:
+def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> StepTime:
     """Return the time of one step of `batch` = (sequences, tokens each).
 
     Schedule: 1F1B, interleaved where v > 1. Each of m micro-batches takes a stage's forward and backward time; the
@@ -88,39 +80,38 @@ def step_time(
     phase = training_phase(layout.micro_batch, tokens, layout.context, fused_attention=layout.fused_attention)
     placed = groups(layout)
     passes = micro_batches(layout, sequences)
-    body = _stage(spec, layout, phase, device, fabric, placed, precision)
-    edge = _head(spec, layout, phase, device, precision)
-    hop = pipeline.hop_time(fabric, placed.pipeline, phase.tokens, spec.hidden_count, layout.tensor)
+    body, edge = _stage(engine, layout, phase, placed), _head(engine, layout, phase)
+    hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, layout.tensor)
     hops = np.where(layout.pipeline > 1, 2.0 * layout.virtual * hop, 0.0)
-    steady, bubble_count = body.time_s + edge + hops, (layout.pipeline - 1.0) / layout.virtual
-    bubble = bubble_count * (body.time_s + hops)
-    share = parameter_share(spec, layout)
-    stage_layers = np.ceil(spec.layers_count / (layout.pipeline * layout.virtual)) * layout.virtual
-    window = np.maximum(body.compute - body.hidden, 0.0)
-    exchanged = _data_term(layout, fabric, placed, share, passes, window, stage_layers)
-    update = _optimizer_time(layout, share, device, precision)
+    bubble = (layout.pipeline - 1.0) / layout.virtual * (body.time_s + hops)
     term = total(
         "training step",
-        total(
-            "micro-batches",
-            Term(name="attention kernels", time_s=passes * body.attention),
-            Term(name="other kernels", time_s=passes * (body.compute - body.attention)),
-            Term(name="recompute", time_s=passes * body.recompute),
-            Term(name="vocabulary projection", time_s=passes * edge),
-            Term(name="tensor-parallel collectives", time_s=passes * body.tensor),
-            Term(name="context-parallel exchange", time_s=passes * body.context),
-            Term(name="expert all-to-all", time_s=passes * body.expert),
-            Term(name="pipeline transfers", time_s=passes * hops),
-        ),
+        _micro_batch_term(body, edge, hops).scaled(passes),
         Term(name="pipeline bubble", time_s=bubble),
-        exchanged,
-        Term(name="optimizer update", time_s=update),
+        _data_term(engine, layout, placed, passes, body),
+        Term(name="optimizer update", time_s=_optimizer_time(engine, layout)),
     )
     return StepTime(
         term=term,
         micro_batches=passes,
-        bubble_frac=bubble / (passes * steady + bubble),
-        model_flop=model_flop(spec, sequences, tokens),
+        bubble_frac=bubble / (passes * (body.time_s + edge + hops) + bubble),
+        model_flop=model_flop(engine.spec, sequences, tokens),
+    )
+
+
+def _micro_batch_term(body: Pass, edge: Num, hops: Num) -> Term:
+    """Return one micro-batch on the slowest stage by what it waits for."""
+    return total(
+        "micro-batches",
+        Term(name="attention kernels", time_s=body.attention),
+        Term(name="matrix products", time_s=body.compute - body.attention - body.elementwise),
+        Term(name="elementwise kernels", time_s=body.elementwise),
+        Term(name="recompute", time_s=body.recompute),
+        Term(name="vocabulary projection", time_s=edge),
+        Term(name="tensor-parallel collectives", time_s=body.tensor),
+        Term(name="context-parallel exchange", time_s=body.context),
+        Term(name="expert all-to-all", time_s=body.expert),
+        Term(name="pipeline transfers", time_s=hops),
     )
 
 
@@ -138,47 +129,37 @@ def model_flop(spec: ModelSpec, sequences: float, tokens: float) -> float:
 _PLAIN = Precision(name="count", matmul="bf16", weight_bytes=2.0, activation_bytes=2.0)
 
 
-def _stage(
-    spec: ModelSpec, layout: Layout, phase: Phase, device: Device, fabric: Fabric, placed: Groups, precision: Precision
-) -> Pass:
-    """Return one micro-batch on the fullest stage: the mean layer times the layers of v chunks, rounded up."""
-    chunks = layout.pipeline * layout.virtual
-    layers = np.ceil(spec.layers_count / chunks) * layout.virtual
-    mean = Pass(compute=0.0, recompute=0.0, attention=0.0, tensor=0.0, context=0.0, expert=0.0, hidden=0.0)
-    for group in spec.layers:
-        share = group.count / spec.layers_count
-        mean = mean.plus(_layer(spec, group, layout, phase, device, fabric, placed, precision).scaled(share))
-    return mean.scaled(layers)
+def _stage_layers(engine: Engine, layout: Layout) -> Num:
+    """Return the layers of the fullest stage: v chunks, each rounded up."""
+    return np.ceil(engine.spec.layers_count / (layout.pipeline * layout.virtual)) * layout.virtual
 
 
-def _layer(
-    spec: ModelSpec,
-    group: LayerGroup,
-    layout: Layout,
-    phase: Phase,
-    device: Device,
-    fabric: Fabric,
-    placed: Groups,
-    precision: Precision,
-) -> Pass:
+def _stage(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> Pass:
+    """Return one micro-batch on the fullest stage: its layers times the mean layer."""
+    mean = Pass(**dict.fromkeys(Pass.__dataclass_fields__, 0.0))
+    for group in engine.spec.layers:
+        share = group.count / engine.spec.layers_count
+        mean = mean.plus(_layer(engine, group, layout, phase, placed).scaled(share))
+    return mean.scaled(_stage_layers(engine, layout))
+
+
+def _layer(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, placed: Groups) -> Pass:
     """Return one micro-batch on one layer, forward and backward."""
-    work = layer(spec, group, phase, layout.partition, precision)
-    forward = _seconds(work.operators, device)
-    backward_ops = tuple(item for op in work.operators for item in backward(op))
-    core = tuple(op for op in work.attention if _is_core(op))
-    attention = _seconds(core, device) + _seconds(tuple(item for op in core for item in backward(op)), device)
-    recompute, again = _recomputed(layout, forward, _seconds(_selective(group, work.attention), device))
-    collective = _tensor_time(layout, group, fabric, placed, phase, spec.hidden_count)
-    ring = context.layer_time(fabric, placed.context, group.attention, phase.tokens, layout.tensor)
-    compute = forward + _seconds(backward_ops, device)
-    exchanged, hidden = _expert_time(layout, group, fabric, placed, phase, spec.hidden_count, precision, compute)
+    work = layer(engine.spec, group, phase, layout.partition, engine.precision)
+    forward, compute = engine.seconds(work.operators), _both_ways(engine, work.operators)
+    attention = _both_ways(engine, tuple(op for op in work.operators if _is_core(op)))
+    moving = _both_ways(engine, tuple(op for op in work.operators if op.kind == ELEMENTWISE and not _is_core(op)))
+    recompute, again = _recomputed(layout, forward, engine.seconds(_selective(group, work.attention)))
+    ring = context.layer_time(engine.fabric, placed.context, group.attention, phase.tokens, layout.tensor)
+    exposed, hidden = _expert_time(engine, group, layout, phase, placed, compute)
     return Pass(
         compute=compute,
         recompute=recompute,
         attention=attention,
-        tensor=collective * (2.0 + again),
+        elementwise=moving,
+        tensor=_tensor_time(engine, group, layout, phase, placed) * (2.0 + again),
         context=np.maximum(ring - attention / 3.0, 0.0) + np.maximum(2.0 * ring - attention * 2.0 / 3.0, 0.0),
-        expert=exchanged,
+        expert=exposed,
         hidden=hidden,
     )
 
@@ -202,22 +183,15 @@ def _is_core(op: Op) -> bool:
     return op.kind not in {GEMM, ELEMENTWISE} or op.name in {"scores", "softmax", "attention dropout", "values"}
 
 
-def _tensor_time(layout: Layout, group: LayerGroup, fabric: Fabric, placed: Groups, phase: Phase, hidden: int) -> Num:
-    """Return one direction's collectives of a layer: around attention, and around a dense or shared feed-forward."""
-    block = tensor.block_time(fabric, placed.tensor, phase.tokens, hidden, sequence_parallel=layout.sequence_parallel)
-    blocks = blocks_count(group, layout)
-    return np.where(layout.tensor > 1, blocks * block, 0.0)
+def _tensor_time(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, placed: Groups) -> Num:
+    """Return one direction's collectives of a layer: around attention, and around a feed-forward that ranks share."""
+    sequence_parallel, hidden = layout.sequence_parallel, engine.spec.hidden_count
+    block = block_time(engine.fabric, placed.tensor, phase.tokens, hidden, sequence_parallel=sequence_parallel)
+    return np.where(layout.tensor > 1, blocks_count(group, layout) * block, 0.0)
 
 
 def _expert_time(
-    layout: Layout,
-    group: LayerGroup,
-    fabric: Fabric,
-    placed: Groups,
-    phase: Phase,
-    hidden: int,
-    precision: Precision,
-    compute: Num,
+    engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, placed: Groups, compute: Num
 ) -> tuple[Num, Num]:
     """Return the exposed and the hidden all-to-all of a layer, forward and backward.
 
@@ -227,49 +201,46 @@ def _expert_time(
     """
     if not isinstance(group.ffn, MixtureOfExperts):
         return 0.0 * compute, 0.0 * compute
-    sent = expert.exchange_times(fabric, placed.expert, group.ffn, hidden, phase.tokens, layout.partition, precision)
+    hidden, part = engine.spec.hidden_count, layout.partition
+    sent = expert.exchange_times(engine.fabric, placed.expert, group.ffn, hidden, phase.tokens, part, engine.precision)
     exchanged = np.where(layout.expert > 1, 2.0 * (sent[0] + sent[1]), 0.0)
     if layout.overlap != "data+expert":
         return exchanged, 0.0 * exchanged
     covered = np.minimum(exchanged, compute)
-    return exchanged - covered + fabric.tiers[-1].link.overlap_tax_frac * covered, covered
+    return exchanged - covered + engine.fabric.tiers[-1].link.overlap_tax_frac * covered, covered
 
 
-def _head(spec: ModelSpec, layout: Layout, phase: Phase, device: Device, precision: Precision) -> Num:
+def _head(engine: Engine, layout: Layout, phase: Phase) -> Num:
     """Return the seconds of the vocabulary projection and loss of one micro-batch, forward and backward."""
-    work = build(replace(spec, layers=()), phase, layout.partition, precision)
-    operators = work.embedding + work.head
-    return _seconds(operators, device) + _seconds(tuple(item for op in operators for item in backward(op)), device)
+    work = build(replace(engine.spec, layers=()), phase, layout.partition, engine.precision)
+    return _both_ways(engine, work.embedding + work.head)
 
 
-def _data_term(
-    layout: Layout, fabric: Fabric, placed: Groups, share: ParameterShare, passes: Num, window: Num, stage_layers: Num
-) -> Term:
+def _data_term(engine: Engine, layout: Layout, placed: Groups, passes: Num, body: Pass) -> Term:
     """Return the exposed part of gradient reduction and parameter gathering.
 
     Overlapped, gradients travel beside the last backward pass and parameters beside the next forward pass; all but one
-    layer's share can hide.
+    layer's share can hide, where expert traffic does not hold the links already.
     """
-    common = data.step_time(fabric, placed.data, share.common, layout.zero, passes)
-    routed = data.step_time(fabric, placed.expert_data, share.experts, layout.zero, passes)
+    share = parameter_share(engine.spec, layout)
+    common = data.step_time(engine.fabric, placed.data, share.common, layout.zero, passes)
+    routed = data.step_time(engine.fabric, placed.expert_data, share.experts, layout.zero, passes)
     spent = np.where(layout.data * layout.context > 1, common, 0.0) + np.where(layout.expert_data > 1, routed, 0.0)
     if layout.overlap != "none":
-        hidden = window * (passes if layout.zero == "3" else 1.0)
-        spent = np.maximum(spent - hidden, spent / stage_layers)
+        window = np.maximum(body.compute - body.hidden, 0.0) * (passes if layout.zero == "3" else 1.0)
+        spent = np.maximum(spent - window, spent / _stage_layers(engine, layout))
     return Term(name="data-parallel collectives", time_s=spent)
 
 
-def _optimizer_time(layout: Layout, share: ParameterShare, device: Device, precision: Precision) -> Num:
+def _optimizer_time(engine: Engine, layout: Layout) -> Num:
     """Return the seconds of the Adam update of the parameters that a rank owns."""
-    sharded = layout.zero != "0"
+    share, sharded = parameter_share(engine.spec, layout), layout.zero != "0"
     owned = share.common / (layout.data * layout.context if sharded else 1.0)
     owned = owned + share.experts / (layout.expert_data if sharded else 1.0)
-    each = UPDATE_BYTES + (UNSCALE_BYTES if precision.loss_scaling else 0.0)
-    return owned * each / (device.calibration.memory_frac * device.memory_bytes_per_s)
+    each = UPDATE_BYTES + (UNSCALE_BYTES if engine.precision.loss_scaling else 0.0)
+    return owned * each / (engine.device.calibration.memory_frac * engine.device.memory_bytes_per_s)
 
 
-def _seconds(operators: tuple[Op, ...], device: Device) -> Num:
-    spent: Num = 0.0
-    for op in operators:
-        spent = spent + op_time(op, device)
-    return spent
+def _both_ways(engine: Engine, operators: tuple[Op, ...]) -> Num:
+    """Return the seconds of kernels and of their backward kernels."""
+    return engine.seconds(operators) + engine.seconds(tuple(item for op in operators for item in backward(op)))

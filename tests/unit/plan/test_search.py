@@ -123,5 +123,5 @@ def test_impossible_targets_and_memory_are_told_apart() -> None:
     with pytest.raises(InfeasibleError, match="fastest decode that fits has TPOT"):
         explain_serve.answer(made("llama-3.1-8b", "hgx-h100", 8, quick), quick, {})
     work = Serving()
-    with pytest.raises(InfeasibleError, match="smallest plan needs .* a rank of .* usable"):
+    with pytest.raises(InfeasibleError, match=r"smallest plan needs .* a rank of .* usable"):
         explain_serve.answer(made("deepseek-v3", "hgx-h100", 8, work), work, {})

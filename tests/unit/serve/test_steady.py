@@ -3,10 +3,10 @@
 import pytest
 
 from superpod.catalog.load import Catalogue
+from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving
-from superpod.serve.iteration import Engine
 from superpod.serve.memory import weights_bytes
 from superpod.serve.steady import Requests, decode, prefill, shared_time
 from superpod.workload.build import kv_cache_bytes
@@ -20,7 +20,7 @@ REQUESTS = Requests(prompt_tokens=4096, output_tokens=1024, draft_tokens=0, acce
 
 def engine(model: str = "deepseek-v3", pod: str = "cloudmatrix384") -> Engine:
     made = machine(CATALOGUE, Scenario(model=model, pod=pod, work=Serving()))
-    return Engine(spec=made.spec, device=made.device, fabric=made.fabric, precision=made.precision)
+    return made.engine
 
 
 def test_kv_cache_of_known_models() -> None:

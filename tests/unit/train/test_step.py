@@ -35,12 +35,12 @@ def test_model_flop_of_gpt3_is_the_published_formula() -> None:
 def test_the_bubble_is_p_minus_one_over_v_passes_of_a_stage() -> None:
     system = made("gpt3-175b", "hgx-a100", 64)
     layout = Layout(tensor=8.0, pipeline=8.0, virtual=1.0, data=1.0, overlap="none")
-    step = step_time(system.spec, layout, system.device, system.fabric, system.precision, (64.0, 2048.0))
+    step = step_time(system.engine, layout, (64.0, 2048.0))
     parts = {leaf.name: float(leaf.time_s) for leaf in step.term.leaves()}
     stage = sum(
         parts[name]
         for name in parts
-        if name.endswith(("kernels", "collectives", "exchange", "transfers", "all-to-all"))
+        if name.endswith(("kernels", "products", "collectives", "exchange", "transfers", "all-to-all"))
     )
     assert parts["pipeline bubble"] == pytest.approx(7 / 64 * (stage - parts["data-parallel collectives"]), rel=1e-9)
 
@@ -51,7 +51,7 @@ def test_interleaving_shrinks_the_bubble_by_v() -> None:
     for virtual in (1.0, 3.0):
         free = replace(system.fabric, ideal=True)
         layout = Layout(tensor=8.0, pipeline=8.0, virtual=virtual)
-        step = step_time(system.spec, layout, system.device, free, system.precision, (64.0, 2048.0))
+        step = step_time(replace(system.engine, fabric=free), layout, (64.0, 2048.0))
         bubbles.append(next(float(leaf.time_s) for leaf in step.term.leaves() if leaf.name == "pipeline bubble"))
     assert bubbles[0] / bubbles[1] == pytest.approx(3.0, rel=1e-9)
 
@@ -61,7 +61,7 @@ def test_micro_batches_round_up() -> None:
 
 
 def test_activations_of_a_layer_are_those_of_korthikanti() -> None:
-    """s b h / t (34 + 5 a s / h) with sequence parallelism, 34 alone with selective recompute (arXiv 2205.05198, 4.2)."""
+    """s b h / t (34 + 5 a s / h) with sequence parallelism, 34 alone with selective recompute (2205.05198, 4.2)."""
     spec = CATALOGUE.model("gpt3-175b")
     group = spec.layers[0]
     tokens, hidden, heads = 2048.0, 12288, 96
@@ -92,9 +92,7 @@ def test_model_state_follows_the_zero_level(zero: str, bytes_each: float) -> Non
 def test_full_recompute_keeps_less_and_takes_longer() -> None:
     system = made("llama-3.1-70b", "hgx-h100", 64)
     layouts = [Layout(tensor=8.0, pipeline=4.0, data=2.0, recompute=word) for word in ("none", "full")]
-    steps = [
-        step_time(system.spec, item, system.device, system.fabric, system.precision, (64.0, 4096.0)) for item in layouts
-    ]
+    steps = [step_time(system.engine, item, (64.0, 4096.0)) for item in layouts]
     kept = [
         training_memory(system.spec, item, 4096.0, step.micro_batches)
         for item, step in zip(layouts, steps, strict=True)
@@ -108,6 +106,6 @@ def test_a_group_that_spans_nodes_costs_more_than_one_inside() -> None:
     times = []
     for tensor in (8.0, 16.0):
         layout = Layout(tensor=np.float64(tensor), data=64.0 / tensor)
-        step = step_time(system.spec, layout, system.device, system.fabric, system.precision, (64.0, 4096.0))
+        step = step_time(system.engine, layout, (64.0, 4096.0))
         times.append(next(float(leaf.time_s) for leaf in step.term.leaves() if leaf.name.startswith("tensor")))
     assert times[1] > 2 * times[0]

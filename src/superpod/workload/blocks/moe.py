@@ -58,7 +58,8 @@ def routed(ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, pr
 def chosen_share(ffn: MixtureOfExperts, visits: Num) -> Num:
     """Return the expected share of experts that at least one of `visits` random choices meets: 1 - (1 - 1/E)^visits."""
     exponent = np.minimum(-visits * np.log1p(-1.0 / max(ffn.experts_count, 2)), 40.0)  # exp(-40) is nothing
-    return 1.0 - np.exp(-exponent)
+    share: Num = 1.0 - np.exp(-exponent)
+    return share
 
 
 def load_imbalance(ffn: MixtureOfExperts, tokens: Num, part: Partition) -> Num:

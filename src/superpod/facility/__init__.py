@@ -1,0 +1,1 @@
+"""What a machine costs to own and to run in a building."""

@@ -1,0 +1,28 @@
+"""What every pass over a model needs besides its layout and its phase."""
+
+from dataclasses import dataclass
+
+from superpod.catalog.model_spec import ModelSpec
+from superpod.compute.cost import op_time
+from superpod.compute.device import Device
+from superpod.fabric.topology import Fabric
+from superpod.result import Num
+from superpod.workload.op import Op
+from superpod.workload.precision import Precision
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Engine:
+    """A model in a number format on ranks of one kind, joined by one fabric."""
+
+    spec: ModelSpec
+    device: Device
+    fabric: Fabric
+    precision: Precision
+
+    def seconds(self, operators: tuple[Op, ...]) -> Num:
+        """Return the time of kernels that run one after another on one rank."""
+        spent: Num = 0.0
+        for op in operators:
+            spent = spent + op_time(op, self.device)
+        return spent
