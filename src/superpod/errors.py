@@ -61,5 +61,5 @@ class InfeasibleError(SuperpodError):
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
     """Return `did you mean …?` for the closest names, or an empty string."""
-    close = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.5)
+    close = difflib.get_close_matches(name.lower(), list(known), n=3, cutoff=0.6)
     return f"did you mean {' or '.join(repr(match) for match in close)}?" if close else ""

@@ -3,10 +3,10 @@
 import re
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import field, fields, replace
+from dataclasses import field, fields, is_dataclass, replace
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,7 +15,7 @@ from superpod.catalog.claim import Claim
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import Fact, Source
 from superpod.catalog.record import record
-from superpod.catalog.schema import Chip, Facility, Pod
+from superpod.catalog.schema import DTYPES, Chip, Facility, Pod
 from superpod.errors import CatalogueError, UnknownNameError, did_you_mean
 
 T = TypeVar("T")
@@ -85,8 +85,12 @@ class Catalogue:
         return _sources(self.folders)
 
     def _entry(self, kind: str, cls: type[T], name: str) -> T:
-        path = _find(self.folders, kind, name)
-        return _load(self, kind, cls, path)
+        plain, _, version = name.partition("@")
+        entry: Any = _load(self, kind, cls, _find(self.folders, kind, plain))
+        if version and entry.version != version:
+            raise UnknownNameError(kind.removesuffix("s"), name, [f"{entry.id}@{entry.version}"])
+        found: T = entry
+        return found
 
 
 def parse_overrides(settings: Iterable[str]) -> dict[str, float]:
@@ -172,6 +176,7 @@ def _build(catalogue: Catalogue, kind: str, cls: type[T], tree: Tree, path: Path
     facts: dict[str, Fact] = {}
     sourced = kind == "models"  # one source stands for a model's whole file
     stripped = _strip(tree, "", facts, problems, bare=sourced)
+    problems += [f"{where}: only a dtype can be unsupported ({', '.join(DTYPES)})" for where in _odd_unsupported(facts)]
     _apply_overrides(catalogue, f"{kind}/{path.stem}", stripped, facts, problems)
     if catalogue.estimates:
         _apply_estimates(stripped, facts)
@@ -275,11 +280,23 @@ def _validated(cls: type[Any], tree: Any, where: str, problems: list[str], *, co
 def _sentence(cls: type[Any], error: Any) -> str:
     place = ".".join(str(part) for part in error["loc"])
     if error["type"] == "unexpected_keyword_argument":
-        known = [item.name for item in fields(cls)]
-        return f"{place}: unknown key; {did_you_mean(str(error['loc'][-1]), known) or 'see the format'}"
+        return f"{place}: unknown key; {did_you_mean(str(error['loc'][-1]), known_keys(cls)) or 'see the format'}"
     if error["type"] in {"missing", "missing_argument"}:
         return f"{place}: this key is required"
     return f"{place}: {error['msg'].lower()}, found {error['input']!r}"
+
+
+def known_keys(cls: type[Any]) -> frozenset[str]:
+    """Return the names of all fields of a record and of the records inside it, and the dtypes."""
+    found: set[str] = set(DTYPES)
+    todo: list[Any] = [cls]
+    while todo:
+        kind = todo.pop()
+        if is_dataclass(kind) and isinstance(kind, type):
+            found.update(item.name for item in fields(kind))
+            todo.extend(get_type_hints(kind).values())
+        todo.extend(get_args(kind))
+    return frozenset(found)
 
 
 @lru_cache(maxsize=32)
@@ -293,6 +310,11 @@ def _join(where: str, key: str) -> str:
 
 def _item_name(item: Any, number: int) -> str:
     return str(item["name"]) if isinstance(item, dict) and "name" in item else str(number)
+
+
+def _odd_unsupported(facts: Mapping[str, Fact]) -> list[str]:
+    """Return unsupported facts that no validation would see, as they leave no value behind."""
+    return [where for where, fact in facts.items() if fact.unsupported and where.rpartition(".")[2] not in DTYPES]
 
 
 def _unsupported(facts: Mapping[str, Fact], path: str) -> bool:

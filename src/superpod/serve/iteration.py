@@ -104,15 +104,7 @@ def _sequential(engine: Engine, group: LayerGroup, layout: Layout, placed: Group
     combine: Num = 0.0
     blocks = tensor.blocks_count(group, layout)
     if isinstance(group.ffn, MixtureOfExperts):
-        sent = expert.exchange_times(
-            engine.fabric,
-            placed.expert,
-            group.ffn,
-            engine.spec.hidden_count,
-            phase.tokens,
-            layout.partition,
-            engine.precision,
-        )
+        sent = expert.exchange_times(engine, placed.expert, group.ffn, phase, layout.partition)
         dispatch, combine = (np.where(layout.expert > 1, item, 0.0) for item in sent)
     return Part(
         attention=engine.seconds(work.attention),

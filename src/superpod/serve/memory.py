@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superpod.catalog.model_spec import MixtureOfExperts, ModelSpec
+from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.result import Num
 from superpod.workload.build import kv_cache_bytes
@@ -28,15 +29,18 @@ class ServingMemory:
 
 
 def serving_memory(
-    spec: ModelSpec, layout: Layout, sequences: Num, context_tokens: Num, precision: Precision
+    engine: Engine, layout: Layout, sequences: Num, context_tokens: Num, *, drafts: bool
 ) -> ServingMemory:
     """Return the memory of one rank that holds `sequences` of `context_tokens` each for its attention group.
 
-    Pipeline stages hold their share of layers, and as many batches are in flight as there are stages.
+    Pipeline stages hold their share of layers, and as many batches are in flight as there are stages. The layers that
+    draft tokens are counted as ordinary ones, where they are used.
     """
+    spec, precision = engine.spec, engine.precision
+    deeper = 1.0 + spec.mtp_layers_count / spec.layers_count * drafts
     return ServingMemory(
-        weights_bytes=weights_bytes(spec, layout, precision),
-        cache_bytes=sequences * kv_cache_bytes(spec, context_tokens, layout.partition, precision),
+        weights_bytes=weights_bytes(spec, layout, precision) * deeper,
+        cache_bytes=sequences * kv_cache_bytes(spec, context_tokens, layout.partition, precision) * deeper,
     )
 
 

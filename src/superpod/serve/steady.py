@@ -67,7 +67,7 @@ def decode(engine: Engine, layout: Layout, sequences: Num, requests: Requests) -
         term=term,
         tpot_s=tpot,
         tokens_per_s_rank=rate,
-        memory=serving_memory(engine.spec, layout, sequences, context, engine.precision),
+        memory=serving_memory(engine, layout, sequences, context, drafts=requests.draft_tokens > 0),
     )
 
 
@@ -82,7 +82,7 @@ def prefill(engine: Engine, layout: Layout, sequences: Num, requests: Requests) 
         term=term,
         pass_s=term.time_s,
         tokens_per_s_rank=sequences * requests.prompt_tokens / (layout.tensor * term.time_s),
-        memory=serving_memory(engine.spec, layout, sequences, requests.prompt_tokens, engine.precision),
+        memory=serving_memory(engine, layout, sequences, requests.prompt_tokens, drafts=requests.draft_tokens > 0),
     )
 
 

@@ -201,8 +201,7 @@ def _expert_time(
     """
     if not isinstance(group.ffn, MixtureOfExperts):
         return 0.0 * compute, 0.0 * compute
-    hidden, part = engine.spec.hidden_count, layout.partition
-    sent = expert.exchange_times(engine.fabric, placed.expert, group.ffn, hidden, phase.tokens, part, engine.precision)
+    sent = expert.exchange_times(engine, placed.expert, group.ffn, phase, layout.partition)
     exchanged = np.where(layout.expert > 1, 2.0 * (sent[0] + sent[1]), 0.0)
     if layout.overlap != "data+expert":
         return exchanged, 0.0 * exchanged

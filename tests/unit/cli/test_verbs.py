@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -302,7 +303,7 @@ def test_help_takes_less_than_a_quarter_of_a_second() -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="pipes of a POSIX shell")
 def test_a_broken_pipe_is_quiet() -> None:
-    script = f"{sys.executable} -m superpod catalog sources --json | head -n 1"
+    script = f"{shlex.quote(sys.executable)} -m superpod catalog sources --json | head -n 1"
     done = subprocess.run(["/bin/sh", "-c", script], capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.stdout == "{\n"
     assert done.stderr == ""

@@ -5,30 +5,28 @@ import numpy as np
 from superpod.catalog.model_spec import MixtureOfExperts
 from superpod.fabric.collectives import all_to_all
 from superpod.fabric.topology import Fabric, Group, members
+from superpod.parallel.engine import Engine
 from superpod.result import Num
 from superpod.workload.blocks.moe import load_imbalance
-from superpod.workload.phase import Partition
-from superpod.workload.precision import Precision
+from superpod.workload.phase import Partition, Phase
 
 
 def exchange_times(
-    fabric: Fabric, group: Group, ffn: MixtureOfExperts, hidden: int, tokens: Num, part: Partition, precision: Precision
+    engine: Engine, group: Group, ffn: MixtureOfExperts, phase: Phase, part: Partition
 ) -> tuple[Num, Num]:
     """Return the times of dispatch and combine of one layer, forward; the backward pass sends the same in reverse.
 
-    A rank sends tokens x k copies of width h; the fullest rank receives `load_imbalance` times as many. Copies for
-    experts in the same remote pod cross the scale-out network once and are multiplied there (DeepSeek-V3,
-    arXiv 2412.19437, section 3.2.2).
+    A rank sends tokens x k copies of width h; the fullest rank receives `load_imbalance` times as many. Where latency
+    is no object (training, prompts), copies for experts in the same remote pod cross the scale-out network once and are
+    multiplied there (DeepSeek-V3, arXiv 2412.19437, section 3.2.2); decoding sends each copy straight to its expert, as
+    DeepEP's low-latency kernels do.
     """
-    share = tokens / part.tensor
-    copies = share * ffn.top_k * load_imbalance(ffn, share, part)
-    outside = share * remote_pods_per_token(fabric, group, ffn)
-    dispatch = all_to_all.priced(
-        fabric, group, copies * hidden * precision.dispatch_bytes, outside * hidden * precision.dispatch_bytes
-    )
-    combine = all_to_all.priced(
-        fabric, group, copies * hidden * precision.combine_bytes, outside * hidden * precision.combine_bytes
-    )
+    share = phase.tokens / part.tensor
+    fullest = load_imbalance(ffn, share, part)
+    remote = ffn.top_k if phase.kind == "decode" else remote_pods_per_token(engine.fabric, group, ffn)
+    inside, outside = (share * copies * fullest * engine.spec.hidden_count for copies in (ffn.top_k, remote))
+    sizes = engine.precision.dispatch_bytes, engine.precision.combine_bytes
+    dispatch, combine = (all_to_all.priced(engine.fabric, group, inside * size, outside * size) for size in sizes)
     return dispatch, combine
 
 
