@@ -84,6 +84,8 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "s": duration,
     "USD": dollars,
     "count": count,
+    "cards": lambda value: f"{count(value)} cards",
+    "requests": lambda value: f"{value:,.0f} requests",
     "USD/J": lambda value: f"{significant(value * JOULES_PER_KWH)} USD/kWh",
     "USD/token": lambda value: f"{significant(value * 1e6)} USD/M tokens",
     "1/s": lambda value: f"{significant(value)} /s",
