@@ -19,7 +19,6 @@ from superpod.plan.evaluate import evaluate
 from superpod.plan.report import Report
 from superpod.plan.scenario import Scenario, Serving, Training
 
-BUG = pytest.mark.xfail(reason="not handled yet", strict=False)
 SERVE = "serve llama-3.1-70b --pod hgx-h100"
 TRAIN = "train llama-3.1-8b --pod hgx-h100"
 LLAMA = {
@@ -163,14 +162,14 @@ def test_a_page_stands_alone(superpod: Command, words: str) -> None:
         (f"{SERVE} --set pods/hgx-h100:power.max_w=much", "'much' is not a number"),
         (f"{SERVE} --set pods/hgx-h100:tiers.nod.latency_s=1e-6", "did you mean 'tiers.node.latency_s'"),
         (f"{SERVE} --set pods/hgx-h100:powr.max_w=1e4", "powr: unknown key; did you mean 'power'"),
-        pytest.param(f"{SERVE} --set pods/hgx-h10:power.max_w=1e4", "'hgx-h100'", marks=BUG),
-        pytest.param(f"{SERVE} --set pod/hgx-h100:power.max_w=1e4", "pods", marks=BUG),
-        pytest.param(f"{SERVE} --set chips/h100-sxm:memory.capacity_bytes=nan", "capacity_bytes", marks=BUG),
-        pytest.param(f"{SERVE} --set chips/h100-sxm:memory.bandwidth_bytes_per_s=0", "bandwidth", marks=BUG),
-        pytest.param(f"{SERVE} --set pods/hgx-h100:chips_count=0 --cards 8", "chips_count", marks=BUG),
-        pytest.param(f"{SERVE} --facility us-larg", "unknown facility 'us-larg'", marks=BUG),
-        pytest.param(f"{SERVE} --acceptance nan", "--acceptance", marks=BUG),
-        pytest.param(f"{TRAIN} --dp 999", "no combination of degrees fits", marks=BUG),
+        pytest.param(f"{SERVE} --set pods/hgx-h10:power.max_w=1e4", "'hgx-h100'"),
+        pytest.param(f"{SERVE} --set pod/hgx-h100:power.max_w=1e4", "pods"),
+        pytest.param(f"{SERVE} --set chips/h100-sxm:memory.capacity_bytes=nan", "capacity_bytes"),
+        pytest.param(f"{SERVE} --set chips/h100-sxm:memory.bandwidth_bytes_per_s=0", "bandwidth"),
+        pytest.param(f"{SERVE} --set pods/hgx-h100:chips_count=0 --cards 8", "chips_count"),
+        pytest.param(f"{SERVE} --facility us-larg", "unknown facility 'us-larg'"),
+        pytest.param(f"{SERVE} --acceptance nan", "--acceptance"),
+        pytest.param(f"{TRAIN} --dp 999", "no combination of degrees fits"),
         (f"{SERVE} --html none/page.html", "none/page.html: cannot write the file"),
         (f"{SERVE} --html .", "--html"),
         (f"{SERVE} --catalog none", "none"),
@@ -183,21 +182,20 @@ def test_bad_input_ends_in_one_clear_message(superpod: Command, words: str, said
 def test_what_does_not_fit_says_by_how_much(superpod: Command) -> None:
     text = refused(superpod, "train llama-3.1-405b --pod hgx-h100")
     assert re.search(r"needs [\d.]+ GB of 80\.0 GB a rank \(-[\d.,]+ % margin\)", text)
-    assert re.search(r"try about --cards \d+", text)
+    assert re.search(r"try --cards \d+", text)
     text = refused(superpod, "serve deepseek-v3 --pod hgx-h100")
     assert re.search(r"needs [\d.]+ GB a rank of [\d.]+ GB usable \(-[\d.]+ % margin\)", text)
     text = refused(superpod, f"{SERVE} --tpot 1us")
     assert re.search(r"the fastest decode that fits has TPOT [\d.]+ ms \(-", text)
 
 
-@BUG
 def test_layouts_that_miss_are_named_once(superpod: Command) -> None:
     nearest = re.findall(r"^  nearest: .*$", refused(superpod, "train llama-3.1-405b --pod hgx-h100"), re.MULTILINE)
     assert len(nearest) == len(set(nearest))
 
 
 @pytest.mark.parametrize(
-    "words", [pytest.param("serve deepseek-v3 --pod hgx-h100", marks=BUG), "train llama-3.1-405b --pod hgx-h100"]
+    "words", [pytest.param("serve deepseek-v3 --pod hgx-h100"), "train llama-3.1-405b --pod hgx-h100"]
 )
 def test_the_advice_on_cards_is_enough(superpod: Command, words: str) -> None:
     advice = re.search(r"try (?:about )?--cards (\d+)", refused(superpod, words))
@@ -215,7 +213,7 @@ def test_the_advice_on_cards_is_enough(superpod: Command, words: str) -> None:
         ("config.json", '{"model_type": "llama"}', "found nothing, expected an integer"),
         ("config.json", json.dumps({**LLAMA, "hidden_size": "4096"}), "hidden_size: found '4096', expected an integer"),
         ("config.json", b"\xff\xfe\x00", "cannot read the file"),
-        pytest.param("config.json", "[" * 100_000, "config.json", marks=BUG),
+        pytest.param("config.json", "[" * 100_000, "config.json"),
     ],
 )
 @pytest.mark.parametrize("verb", ["serve mine/{} --pod hgx-h100", "show mine/{}"])
@@ -244,7 +242,7 @@ def test_a_config_by_path_is_a_model(superpod: Command, model: str) -> None:
         ("schema = 1\nid = \n", r"hgx-h100\.toml: malformed TOML: .*line 2, column \d"),
         ("schema = 1\nid = 'hgx-h100'\nchps_count = 8\n", "chps_count: found the bare number 8"),
         (b"\xff\xfe\x00", r"hgx-h100\.toml: cannot read the file"),
-        pytest.param("x = " + "[" * 5000 + "]" * 5000, r"hgx-h100\.toml", marks=BUG),
+        pytest.param("x = " + "[" * 5000 + "]" * 5000, r"hgx-h100\.toml"),
     ],
 )
 def test_a_wrong_catalogue_file_is_named_with_the_place(

@@ -38,11 +38,23 @@ def problems(catalogue: Catalogue) -> list[str]:
                 continue
             facts: dict[str, Fact] = dict(getattr(entry, "facts", {}))
             found += [f"{kind}/{name}:{text}" for text in fact_problems(facts, known)]
-            if isinstance(entry, Pod):
-                found += [f"pods/{name}:{text}" for text in pod_problems(entry, catalogue.chip(entry.chip))]
-            if isinstance(entry, Chip):
-                found += [f"chips/{name}:{text}" for text in chip_problems(entry)]
+            try:
+                found += [f"{kind}/{name}:{text}" for text in entry_problems(catalogue, entry)]
+            except SuperpodError as error:  # it names a chip or a calibration that does not exist
+                found.append(f"{kind}/{name}: {error}")
     return found
+
+
+def entry_problems(catalogue: Catalogue, entry: object) -> list[str]:
+    """Return what is wrong with a pod or a chip beyond its facts; raise where it names what does not exist."""
+    if isinstance(entry, Pod):
+        for tier in (*entry.tiers, *((entry.scale_out,) if entry.scale_out else ())):
+            catalogue.link(tier.calibration)
+        return list(pod_problems(entry, catalogue.chip(entry.chip)))
+    if isinstance(entry, Chip):
+        catalogue.calibration(entry.calibration)
+        return list(chip_problems(entry))
+    return []
 
 
 def readers(catalogue: Catalogue) -> dict[str, Callable[[str], object]]:
@@ -54,6 +66,7 @@ def readers(catalogue: Catalogue) -> dict[str, Callable[[str], object]]:
         "calibration": catalogue.calibration,
         "links": catalogue.link,
         "models": catalogue.model,
+        "claims": catalogue.claim,
     }
 
 
@@ -110,7 +123,7 @@ def total_problems(path: str, fact: Fact, printed: float, parts: float) -> Itera
 
 def totals(pod: Pod, chip: Chip) -> dict[str, tuple[float, float]]:
     """Return (printed, sum of parts) for every printed total whose parts are known."""
-    chips = pod.chips_count
+    chips = pod.chips_count * pod.pods_count
     parts: dict[str, float | None] = {
         "memory_bytes": chip.memory.capacity_bytes,
         "memory_bandwidth_bytes_per_s": chip.memory.bandwidth_bytes_per_s,

@@ -107,6 +107,8 @@ def read_config(path: Path) -> dict[str, Any]:
         ) from None
     except json.JSONDecodeError as error:
         raise CatalogueError(f"malformed JSON: {error}", where=str(file)) from None
+    except RecursionError:
+        raise CatalogueError("nested too deeply to be read", where=str(file)) from None
     if not isinstance(config, dict):
         raise CatalogueError(f"found a {type(config).__name__}, expected a JSON object", where=str(file))
     return config

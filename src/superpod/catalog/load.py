@@ -1,30 +1,25 @@
-"""TOML files to frozen catalogue entries, every problem of a file reported at once."""
+"""Names to catalogue entries: the shipped folder, the user's folders over it, and the user's own numbers."""
 
+import math
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import field, fields, is_dataclass, replace
+from dataclasses import field
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
-
-from pydantic import TypeAdapter, ValidationError
+from typing import Any, TypeVar
 
 from superpod.catalog.calibration import Calibration, LinkCalibration
 from superpod.catalog.claim import Claim
 from superpod.catalog.model_spec import ModelSpec
-from superpod.catalog.provenance import Fact, Source
+from superpod.catalog.provenance import Source
+from superpod.catalog.read import Tree, build_entry, read_toml, validated
 from superpod.catalog.record import record
-from superpod.catalog.schema import DTYPES, Chip, Facility, Pod
-from superpod.errors import CatalogueError, UnknownNameError, did_you_mean
+from superpod.catalog.schema import Chip, Facility, Pod
+from superpod.errors import CatalogueError, UnknownNameError
 
 T = TypeVar("T")
-Tree = dict[str, Any]
 
 SHIPPED = Path(__file__).parent / "data"
-SCHEMA = 1
-# Structural counts are part of the description, not claims about the world.
-BARE_NUMBERS = {"schema", "chips_count", "dims"}
 KINDS: Mapping[str, type[Any]] = {
     "chips": Chip,
     "pods": Pod,
@@ -34,7 +29,15 @@ KINDS: Mapping[str, type[Any]] = {
     "links": LinkCalibration,
     "claims": Claim,
 }
-FACT_KEYS = {"value", "missing", "unsupported"}
+SINGULAR = {
+    "chips": "chip",
+    "pods": "pod",
+    "models": "model",
+    "facilities": "facility",
+    "links": "link",
+    "claims": "claim",
+}
+NOT_INHERITED = {"published", "power", "price", "aliases"}  # a cascade has its own, or none
 
 
 @record
@@ -50,7 +53,7 @@ class Catalogue:
 
     def names(self, kind: str) -> tuple[str, ...]:
         """Return the ids of all entries of a kind."""
-        return tuple(sorted(_index(self.folders, kind)))
+        return tuple(sorted(path.stem for path in _index(self.folders, kind).values()))
 
     def chip(self, name: str) -> Chip:
         """Return a chip by id or alias."""
@@ -86,10 +89,33 @@ class Catalogue:
 
     def _entry(self, kind: str, cls: type[T], name: str) -> T:
         plain, _, version = name.partition("@")
-        entry: Any = _load(self, kind, cls, _find(self.folders, kind, plain))
+        path = _find(self.folders, kind, plain)
+        entry: Any = build_entry(kind, cls, self._tree(kind, path), path, self._overrides(kind, path), self.estimates)
         if version and entry.version != version:
-            raise UnknownNameError(kind.removesuffix("s"), name, [f"{entry.id}@{entry.version}"])
+            raise UnknownNameError(SINGULAR.get(kind, kind), name, [f"{entry.id}@{entry.version}"])
         found: T = entry
+        return found
+
+    def _tree(self, kind: str, path: Path) -> Tree:
+        """Return a file's tree; a cascade is its base pod with what differs laid over it."""
+        tree = read_toml(path)
+        if "base" not in tree:
+            return tree
+        if not isinstance(tree["base"], str):
+            raise CatalogueError(f"base: found {tree['base']!r}, expected the id of a pod", where=str(path))
+        base = read_toml(_find(self.folders, kind, tree["base"]))
+        return {**{key: value for key, value in base.items() if key not in NOT_INHERITED}, **tree}
+
+    def _overrides(self, kind: str, path: Path) -> dict[str, float]:
+        """Return the user's numbers for one entry by path; raise for a number whose kind or entry does not exist."""
+        found: dict[str, float] = {}
+        for key, value in self.overrides.items():
+            entry, _, where = key.partition(":")
+            other, _, name = entry.partition("/")
+            if other not in KINDS:
+                raise CatalogueError(f"unknown kind {other!r}", where=f"--set {key}", hint=f"one of {', '.join(KINDS)}")
+            if other == kind and _find(self.folders, kind, name) == path:
+                found[where] = value
         return found
 
 
@@ -104,35 +130,34 @@ def parse_overrides(settings: Iterable[str]) -> dict[str, float]:
                 where="--set",
                 hint="write KIND/ID:PATH=NUMBER, e.g. pods/atlas950-1024:power.max_w=1.9e6",
             )
-        try:
-            overrides[match[1]] = float(match[2])
-        except ValueError:
-            raise CatalogueError(
-                f"{match[2]!r} is not a number", where=f"--set {match[1]}", hint="SI units, e.g. 392e9"
-            ) from None
+        overrides[match[1]] = _number(match[2], f"--set {match[1]}")
     return overrides
 
 
-def read_toml(path: Path) -> Tree:
-    """Read a TOML file; raise CatalogueError with the place of a syntax error."""
+def _number(text: str, where: str) -> float:
+    """Return a finite, non-negative number."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except tomllib.TOMLDecodeError as error:
-        raise CatalogueError(f"malformed TOML: {error}", where=str(path)) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CatalogueError(f"cannot read the file: {error}", where=str(path)) from None
+        value = float(text)
+    except ValueError:
+        raise CatalogueError(f"{text!r} is not a number", where=where, hint="SI units, e.g. 392e9") from None
+    if not math.isfinite(value) or value < 0:
+        raise CatalogueError(f"{text!r} is not a finite number from 0 up", where=where, hint="SI units, e.g. 392e9")
+    return value
 
 
 @lru_cache(maxsize=64)
 def _index(folders: tuple[Path, ...], kind: str) -> dict[str, Path]:
-    return {path.stem: path for folder in folders for path in sorted((folder / kind).rglob("*.toml"))}
+    """Return files by lower-case stem, later folders over earlier ones."""
+    return {path.stem.lower(): path for folder in folders for path in sorted((folder / kind).rglob("*.toml"))}
 
 
 @lru_cache(maxsize=64)
-def _aliases(folders: tuple[Path, ...], kind: str) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for name, path in _index(folders, kind).items():
-        found.update((alias, name) for alias in read_toml(path).get("aliases", []))
+def _aliases(folders: tuple[Path, ...], kind: str) -> dict[str, Path]:
+    """Return files by lower-case alias; a malformed list is refused when its entry is read."""
+    found: dict[str, Path] = {}
+    for path in _index(folders, kind).values():
+        names = read_toml(path).get("aliases", [])
+        found.update((str(name).lower(), path) for name in (names if isinstance(names, list) else []))
     return found
 
 
@@ -141,181 +166,18 @@ def _sources(folders: tuple[Path, ...]) -> dict[str, Source]:
     found: dict[str, Source] = {}
     for path in _index(folders, "sources").values():
         for name, entry in read_toml(path).items():
-            found[name] = _validated(Source, {"id": name, **entry}, f"{path}:{name}", [])
+            if not isinstance(entry, dict):
+                raise CatalogueError(f"{name}: found {entry!r}, expected a table with title and url", where=str(path))
+            found[name] = validated(Source, {"id": name, **entry}, f"{path}:{name}", [])
     return found
 
 
 def _find(folders: tuple[Path, ...], kind: str, name: str) -> Path:
-    index = _index(folders, kind)
-    key = name.lower()
+    """Return the file of an entry by id or alias in any case; raise UnknownNameError."""
+    index, key = _index(folders, kind), name.lower()
     if key in index:
         return index[key]
     aliases = _aliases(folders, kind)
     if key in aliases:
-        return index[aliases[key]]
-    raise UnknownNameError(kind.removesuffix("s"), name, [*index, *aliases])
-
-
-def _load(catalogue: Catalogue, kind: str, cls: type[T], path: Path) -> T:
-    tree = read_toml(path)
-    if "base" in tree:  # a cascade: its base pod, with what differs laid over it
-        base = read_toml(_find(catalogue.folders, kind, tree["base"]))
-        tree = {
-            **{key: value for key, value in base.items() if key not in {"published", "power", "price", "aliases"}},
-            **tree,
-        }
-    return _build(catalogue, kind, cls, tree, path)
-
-
-def _build(catalogue: Catalogue, kind: str, cls: type[T], tree: Tree, path: Path) -> T:
-    problems: list[str] = []
-    if tree.pop("schema", None) != SCHEMA:
-        problems.append(f"schema: expected {SCHEMA}")
-    if tree.get("id") != path.stem:
-        problems.append(f"id: found {tree.get('id')!r}, expected the file's stem {path.stem!r}")
-    facts: dict[str, Fact] = {}
-    sourced = kind == "models"  # one source stands for a model's whole file
-    stripped = _strip(tree, "", facts, problems, bare=sourced)
-    problems += [f"{where}: only a dtype can be unsupported ({', '.join(DTYPES)})" for where in _odd_unsupported(facts)]
-    _apply_overrides(catalogue, f"{kind}/{path.stem}", stripped, facts, problems)
-    if catalogue.estimates:
-        _apply_estimates(stripped, facts)
-    if not sourced:
-        stripped["facts"] = facts
-    made: T = _validated(cls, stripped, str(path), problems)
-    return made
-
-
-def _strip(tree: Any, where: str, facts: dict[str, Fact], problems: list[str], *, bare: bool) -> Any:
-    """Replace each fact table by its bare value, and file the fact under its path."""
-    if isinstance(tree, dict):
-        if FACT_KEYS & tree.keys():
-            return _read_fact(tree, where, facts, problems)
-        kept = {key: _strip(value, _join(where, key), facts, problems, bare=bare) for key, value in tree.items()}
-        return {key: value for key, value in kept.items() if not _unsupported(facts, _join(where, key))}
-    if isinstance(tree, list):
-        return [
-            _strip(item, _join(where, _item_name(item, number)), facts, problems, bare=bare)
-            for number, item in enumerate(tree)
-        ]
-    is_number = isinstance(tree, int | float) and not isinstance(tree, bool)
-    if is_number and not bare and not BARE_NUMBERS & set(where.split(".")):
-        problems.append(f"{where}: found the bare number {tree!r}; expected a fact {{ value, kind, source }}")
-    return tree
-
-
-def _read_fact(tree: Tree, where: str, facts: dict[str, Fact], problems: list[str]) -> float | None:
-    fact: Fact | None = _validated(Fact, tree, where, problems, collect=True)
-    if fact is None:
-        return None
-    if fact.value is not None and fact.kind is None:
-        problems.append(
-            f"{where}: a fact needs its kind (vendor, authors, benchmark, third-party, computed or assumed)"
-        )
-    if fact.value is not None and not fact.source and fact.kind not in {"assumed", "computed"}:
-        problems.append(f"{where}: a {fact.kind} fact needs its source")
-    facts[where] = fact
-    return fact.value
-
-
-def _apply_overrides(catalogue: Catalogue, entry: str, tree: Tree, facts: dict[str, Fact], problems: list[str]) -> None:
-    for key, value in catalogue.overrides.items():
-        where, _, path = key.partition(":")
-        if where != entry:
-            continue
-        if not _assign(tree, path.split("."), value):
-            problems.append(f"--set {key}: no such number; {did_you_mean(path, facts) or 'known: ' + ', '.join(facts)}")
-        facts[path] = Fact(value=value, kind="user", note="given by the user")
-
-
-def _apply_estimates(tree: Tree, facts: dict[str, Fact]) -> None:
-    for path, fact in facts.items():
-        guess = fact.estimate
-        if fact.missing and guess is not None and _assign(tree, path.split("."), guess.value):
-            facts[path] = replace(
-                fact,
-                value=guess.value,
-                low=guess.low,
-                high=guess.high,
-                kind="estimate",
-                source=guess.source,
-                note=guess.basis,
-            )
-
-
-def _assign(tree: Any, path: list[str], value: float) -> bool:
-    *parents, leaf = path
-    for name in parents:
-        if isinstance(tree, list):
-            tree = next((item for number, item in enumerate(tree) if _item_name(item, number) == name), None)
-        elif isinstance(tree, dict):
-            tree = tree.setdefault(name, {})
-        else:
-            return False
-    if not isinstance(tree, dict):
-        return False
-    tree[leaf] = value
-    return True
-
-
-def _validated(cls: type[Any], tree: Any, where: str, problems: list[str], *, collect: bool = False) -> Any:
-    """Build `cls` from `tree`; raise CatalogueError listing all problems, or with `collect` add them to `problems`."""
-    made: Any = None
-    found: list[str] = []
-    try:
-        made = _adapter(cls).validate_python(tree)  # type: ignore[arg-type]  # a class is hashable
-    except ValidationError as error:
-        found = [_sentence(cls, item) for item in error.errors()]
-    if collect:
-        problems.extend(f"{where}: {text}" for text in found)
-        return made
-    if problems or found:
-        lines = [*problems, *found]
-        raise CatalogueError(
-            "\n  ".join([f"{len(lines)} problem(s)", *lines]), where=where, hint="docs/reference/catalogue-format.md"
-        )
-    return made
-
-
-def _sentence(cls: type[Any], error: Any) -> str:
-    place = ".".join(str(part) for part in error["loc"])
-    if error["type"] == "unexpected_keyword_argument":
-        return f"{place}: unknown key; {did_you_mean(str(error['loc'][-1]), known_keys(cls)) or 'see the format'}"
-    if error["type"] in {"missing", "missing_argument"}:
-        return f"{place}: this key is required"
-    return f"{place}: {error['msg'].lower()}, found {error['input']!r}"
-
-
-def known_keys(cls: type[Any]) -> frozenset[str]:
-    """Return the names of all fields of a record and of the records inside it, and the dtypes."""
-    found: set[str] = set(DTYPES)
-    todo: list[Any] = [cls]
-    while todo:
-        kind = todo.pop()
-        if is_dataclass(kind) and isinstance(kind, type):
-            found.update(item.name for item in fields(kind))
-            todo.extend(get_type_hints(kind).values())
-        todo.extend(get_args(kind))
-    return frozenset(found)
-
-
-@lru_cache(maxsize=32)
-def _adapter(cls: type[Any]) -> TypeAdapter[Any]:
-    return TypeAdapter(cls)
-
-
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
-
-
-def _item_name(item: Any, number: int) -> str:
-    return str(item["name"]) if isinstance(item, dict) and "name" in item else str(number)
-
-
-def _odd_unsupported(facts: Mapping[str, Fact]) -> list[str]:
-    """Return unsupported facts that no validation would see, as they leave no value behind."""
-    return [where for where, fact in facts.items() if fact.unsupported and where.rpartition(".")[2] not in DTYPES]
-
-
-def _unsupported(facts: Mapping[str, Fact], path: str) -> bool:
-    return path in facts and facts[path].unsupported
+        return aliases[key]
+    raise UnknownNameError(SINGULAR.get(kind, kind), name, [*index, *aliases])

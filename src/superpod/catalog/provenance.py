@@ -9,7 +9,7 @@ from dataclasses import field
 from typing import Literal, Protocol
 
 from superpod.catalog.record import record
-from superpod.errors import MissingFactError
+from superpod.errors import CatalogueError, MissingFactError
 
 Kind = Literal["vendor", "authors", "benchmark", "third-party", "computed", "assumed", "estimate", "user"]
 
@@ -84,9 +84,13 @@ class FactReader:
     used: dict[str, Fact] = field(default_factory=dict)
 
     def number(self, path: str, value: float | None) -> float:
-        """Return `value`, the entry's number at `path`; raise MissingFactError where it is None."""
+        """Return the entry's number at `path`; raise MissingFactError where it is None, CatalogueError at 0."""
         if value is None:
             raise missing_fact(f"{self.kind}/{self.entry.id}:{path}", self.entry.facts.get(path, Fact(missing=True)))
+        if value <= 0:
+            raise CatalogueError(
+                f"found {value:g}, expected a number over 0", where=f"{self.kind}/{self.entry.id}:{path}"
+            )
         if path in self.entry.facts:
             self.used[path] = self.entry.facts[path]
         return value

@@ -51,7 +51,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new ver
             seconds = float(match[1]) * DURATION_UNITS[match[2]] if match else 0.0
         except (KeyError, ValueError):
             seconds = 0.0
-        if seconds <= 0:
+        if not 0 < seconds < float("inf"):
             self.fail(f"{value!r} is no duration; write seconds as 2, 2s or 500ms", param, ctx)
         return seconds
 
@@ -135,6 +135,13 @@ def training_work(command: Command) -> Command:
     return command
 
 
+def finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
+    """Refuse nan, which lies in no range and outside none."""
+    if value != value:  # noqa: PLR0124  (nan is the number that differs from itself)
+        raise click.BadParameter("nan is not a number", context, parameter)
+    return value
+
+
 def serving_work(command: Command) -> Command:
     """Add the options of steady-state serving."""
     options = [
@@ -159,6 +166,7 @@ def serving_work(command: Command) -> Command:
         click.option(
             "--acceptance",
             type=click.FloatRange(0.0, 1.0),
+            callback=finite,
             default=0.7,
             show_default=True,
             metavar="FRACTION",

@@ -195,7 +195,7 @@ def structure(name: str, dims: tuple[int, ...]) -> str:
 
 def declared_source(catalogue: Catalogue, model: ModelSpec) -> str:
     """Return the source that stands for a model's whole file; empty for a model that is not in the catalogue."""
-    from superpod.catalog.load import read_toml
+    from superpod.catalog.read import read_toml
 
     files = [path for folder in catalogue.folders for path in (folder / "models").rglob(f"{model.id}.toml")]
     return str(read_toml(files[-1]).get("source", "")) if files else ""

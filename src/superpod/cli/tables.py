@@ -70,6 +70,7 @@ def picture(content: Page, command: str) -> str:
     )
     draw(content, console)
     local = re.sub(r"@font-face\s*\{.*?\}\s*", "", console.export_svg(title=shortened(command)), flags=re.DOTALL)
+    local = re.sub(r"<!--.*?-->\s*", "", local, flags=re.DOTALL)
     return local.replace(
         "Fira Code, monospace", "ui-monospace, SFMono-Regular, Menlo, Consolas, 'DejaVu Sans Mono', monospace"
     )

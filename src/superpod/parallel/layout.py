@@ -67,4 +67,5 @@ def legal(layout: Layout, *, heads: float, layers: float, experts: float) -> npt
     expert_ranks = layout.expert * layout.expert_tensor
     fits = (np.mod(heads, layout.tensor) == 0) & (layout.pipeline * layout.virtual <= layers)
     fits &= (np.mod(block, expert_ranks) == 0) & (layout.expert <= np.maximum(experts, 1.0))
+    fits &= (experts > 1) | (expert_ranks == 1)  # a dense layer has no experts to spread
     return np.asarray(fits & ((layout.virtual == 1) | (layout.pipeline > 1)))

@@ -18,7 +18,6 @@ class Groups:
     data: Group
     pipeline: Group
     expert: Group
-    expert_tensor: Group
     expert_data: Group
 
 
@@ -38,7 +37,7 @@ def groups(layout: Layout) -> Groups:
     """Return the groups under the layout's order, tensor ranks always innermost.
 
     Expert groups run over consecutive ranks of the tensor x context x data block; where the pipeline lies between
-    context and data, an expert group wider than tensor x context jumps over it.
+    context and data, an expert group wider than tensor x context jumps over it and is priced as evenly spread.
     """
     inner = layout.tensor * layout.context
     if layout.order == "tp-cp-dp-pp":
@@ -46,7 +45,8 @@ def groups(layout: Layout) -> Groups:
         expert_stride = layout.expert_tensor
     else:
         data_stride, pipeline_stride = inner * layout.pipeline, inner
-        expert_stride = layout.expert_tensor * layout.pipeline
+        jumps = layout.expert * layout.expert_tensor > inner
+        expert_stride = layout.expert_tensor * np.where(jumps, layout.pipeline, 1.0)
     return Groups(
         tensor=Group(size=layout.tensor),
         context=Group(size=layout.context, stride=layout.tensor),
@@ -54,6 +54,5 @@ def groups(layout: Layout) -> Groups:
         data=Group(size=layout.data * layout.context, stride=data_stride / layout.context),
         pipeline=Group(size=layout.pipeline, stride=pipeline_stride),
         expert=Group(size=layout.expert, stride=expert_stride),
-        expert_tensor=Group(size=layout.expert_tensor),
         expert_data=Group(size=layout.expert_data, stride=layout.expert * expert_stride),
     )

@@ -1,10 +1,12 @@
 """Scenario to Report: resolve, search, explain. Nothing is computed here that a layer below could compute."""
 
 import hashlib
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 
 from superpod.catalog.calibration import LinkCalibration
 from superpod.catalog.load import Catalogue
+from superpod.errors import InfeasibleError, SuperpodError
 from superpod.plan import explain_serve, explain_train
 from superpod.plan.answer import Answer, Repricer
 from superpod.plan.machine import Machine, machine
@@ -13,11 +15,16 @@ from superpod.plan.report import Report
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.sensitivity import sensitivities
 
+DOUBLINGS = 7
+
 
 def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
     """Answer a scenario; raise a SuperpodError that says what is missing, contradictory or infeasible."""
     made = machine(catalogue, scenario)
-    answer, price = solve(made, scenario)
+    try:
+        answer, price = solve(made, scenario)
+    except InfeasibleError as error:
+        raise advised(catalogue, scenario, made, error) from None
     lean = sensitivities(catalogue, scenario, made, price)
     money = costed(catalogue, scenario.facility, made, answer.headline.value)
     low, high = lean.band
@@ -59,6 +66,22 @@ def solve(made: Machine, scenario: Scenario) -> tuple[Answer, Repricer]:
     return explain_serve.answer(made, scenario.work, scenario.fixed)
 
 
+def advised(catalogue: Catalogue, scenario: Scenario, made: Machine, error: InfeasibleError) -> InfeasibleError:
+    """Return the error with a number of cards that would do, where doubling them a few times finds one."""
+    for doubling in range(1, DOUBLINGS + 1):
+        cards = round(made.cards_count) * 2**doubling
+        try:
+            solve(machine(catalogue, replace(scenario, pods=None, cards=cards)), scenario)
+        except InfeasibleError:
+            continue
+        except SuperpodError:
+            break
+        return InfeasibleError(
+            error.message, where=error.where, hint=f"try --cards {cards}, which is enough; or {error.hint}"
+        )
+    return error
+
+
 def question(made: Machine, scenario: Scenario) -> str:
     """Return the scenario as a sentence."""
     many = f"{made.pods_count:g} x {made.pod.name}" if made.pods_count > 1 else made.pod.name
@@ -82,6 +105,11 @@ def notes(made: Machine) -> tuple[str, ...]:
         said.append(
             f"{made.pod.name} is {made.pod.state}: no such machine can be bought, and its numbers are the vendor's word"
         )
+    if made.pods_count > 1 and made.pod.scale_out is not None and made.pod.scale_out.shares_scale_up_ports:
+        said.append("the scale-out network takes ports of the scale-up fabric: both at full rate cannot be had at once")
+    skipped = unpublished_rates(made)
+    if skipped:
+        said.append(f"{', '.join(skipped)} of {made.chip.name} is not published, so this runs in {made.precision.name}")
     calibration = made.device.calibration
     if calibration.borrowed_from:
         said.append(f"operator efficiencies of {made.chip.name} are partly borrowed from {calibration.borrowed_from}")
@@ -94,6 +122,14 @@ def notes(made: Machine) -> tuple[str, ...]:
     if estimated:
         said.append(f"rests on {len(estimated)} estimate(s) that nobody has published: {', '.join(estimated)}")
     return tuple(said)
+
+
+def unpublished_rates(made: Machine) -> list[str]:
+    """Return the 8-bit formats that the chip may have but nobody has published a rate for."""
+    if made.precision.matmul != "bf16":
+        return []
+    rates = {name: made.chip.facts.get(f"matrix_flop_per_s.{name}") for name in ("fp8", "int8")}
+    return [name for name, fact in rates.items() if fact is not None and fact.missing and fact.value is None]
 
 
 def links(made: Machine) -> list[LinkCalibration]:

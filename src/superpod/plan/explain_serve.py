@@ -1,6 +1,5 @@
 """A serving search put into an Answer."""
 
-import math
 from collections.abc import Mapping
 
 from superpod.errors import InfeasibleError
@@ -228,13 +227,20 @@ def infeasible(machine: Machine, work: Serving, found: ServeSearch) -> Infeasibl
             f"the smallest plan needs {human(least, 'B')} a rank of {human(budget, 'B')} usable "
             f"({percent(1.0 - need)} margin)",
             where=where,
-            hint=f"try --cards {math.ceil(machine.cards_count * need)} or more, "
-            "or a smaller number format (--precision)",
+            hint="more cards, or a smaller number format (--precision)",
         )
     tpot = float(found.fastest.tpot_s) if found.fastest is not None else 0.0
+    targets = f"no plan meets TTFT {human(work.ttft_s, 's')} and TPOT {human(work.tpot_s, 's')}"
+    if tpot <= work.tpot_s:
+        return InfeasibleError(
+            f"{targets}: decoding alone can (TPOT {human(tpot, 's')}), but no {work.mode} plan of whole instances on "
+            f"{machine.ranks_count:,} ranks reads prompts in time",
+            where=where,
+            hint="a looser --ttft, another --mode, or more cards",
+        )
     return InfeasibleError(
-        f"no plan meets TTFT {human(work.ttft_s, 's')} and TPOT {human(work.tpot_s, 's')}: "
-        f"the fastest decode that fits has TPOT {human(tpot, 's')} ({percent(1.0 - tpot / work.tpot_s)} margin)",
+        f"{targets}: the fastest decode that fits has TPOT {human(tpot, 's')} "
+        f"({percent(1.0 - tpot / work.tpot_s)} margin)",
         where=where,
         hint="a looser --ttft or --tpot, more cards, or drafts (--mtp 1)",
     )

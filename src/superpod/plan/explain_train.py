@@ -1,6 +1,5 @@
 """A training search put into an Answer: rates, where the time goes, what binds, why the others lose."""
 
-import math
 from collections.abc import Mapping
 
 from superpod.errors import InfeasibleError
@@ -176,20 +175,18 @@ def why_slower(item: Trained, best: Trained) -> str:
 
 def infeasible(machine: Machine, found: TrainSearch) -> InfeasibleError:
     """Return the error that names the nearest misses and their margins."""
+    misses = {short(miss.layout): miss for miss in found.misses}
     lines = [
-        f"{short(miss.layout)}: needs {human(float(miss.memory.total_bytes), 'B')} of "
+        f"{name}: needs {human(float(miss.memory.total_bytes), 'B')} of "
         f"{human(machine.device.memory_bytes, 'B')} a rank "
         f"({percent(float(memory_limit(machine, miss.memory).margin_frac))} margin)"
-        for miss in found.misses
+        for name, miss in misses.items()
     ]
-    least = min((float(miss.memory.total_bytes) for miss in found.misses), default=machine.device.memory_bytes)
-    need = least / machine.device.memory_bytes
     return InfeasibleError(
         f"none of {found.considered_count:,} layouts of {machine.spec.name} fits {machine.cards_count:,.0f} cards"
         "\n  nearest: " + "\n  nearest: ".join(lines),
         where=f"pods/{machine.pod.id}",
-        hint=f"memory falls short {need:.2f}x: try about --cards {math.ceil(machine.cards_count * need * 1.2)}, "
-        "or fewer pinned degrees",
+        hint="more cards, or fewer pinned degrees",
     )
 
 

@@ -1,5 +1,6 @@
 """From names to numbers: the pod, chip, fabric and number format that a scenario runs on."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import FactReader, UsedFact
 from superpod.catalog.schema import Chip, Pod
 from superpod.compute.device import Device, device, supported
-from superpod.errors import ScenarioError
+from superpod.errors import ScenarioError, UnknownNameError
 from superpod.fabric.topology import Fabric, build, ranks_per_chip
 from superpod.parallel.engine import Engine
 from superpod.plan.scenario import Scenario, Training
@@ -90,9 +91,12 @@ def machine(catalogue: Catalogue, scenario: Scenario) -> Machine:
 def read_model(catalogue: Catalogue, name: str) -> ModelSpec:
     """Return a catalogued model, or the one that a `config.json` describes."""
     path = Path(name)
-    if path.suffix == ".json" or path.exists():
-        return spec_from_config(read_config(path), model_name(path))
-    return catalogue.model(name)
+    try:
+        return catalogue.model(name)
+    except UnknownNameError:
+        if path.suffix == ".json" or (name and path.is_dir()):
+            return spec_from_config(read_config(path), model_name(path))
+        raise
 
 
 def model_name(path: Path) -> str:
@@ -104,14 +108,15 @@ def size(pod: Pod, scenario: Scenario) -> tuple[float, float]:
     """Return (pods, cards): the pod as catalogued, or as many pods as asked, or enough pods for the cards asked."""
     if scenario.pods is not None and scenario.cards is not None:
         raise ScenarioError("both --pods and --cards are given", where=f"pods/{pod.id}", hint="give one of them")
+    chips = FactReader(kind="pods", entry=pod).number("chips_count", pod.chips_count)
     if scenario.cards is not None:
         if scenario.cards < 1:
             raise ScenarioError(f"--cards is {scenario.cards}", where=f"pods/{pod.id}", hint="at least 1")
-        return float(-(-scenario.cards // int(pod.chips_count))), float(scenario.cards)
+        return float(math.ceil(scenario.cards / chips)), float(scenario.cards)
     pods = float(scenario.pods) if scenario.pods is not None else pod.pods_count
     if pods < 1:
         raise ScenarioError(f"--pods is {pods:g}", where=f"pods/{pod.id}", hint="at least 1")
-    return pods, pods * pod.chips_count
+    return pods, pods * chips
 
 
 def choose_precision(chip: Chip, scenario: Scenario) -> Precision:

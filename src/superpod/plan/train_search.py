@@ -102,7 +102,8 @@ def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, floa
     )
     columns["data"] = np.floor(data / block) * block  # expert groups must divide tensor x context x data
     if "data" in fixed:
-        columns["data"] = np.minimum(np.full_like(data, float(fixed["data"])), data)
+        asked = float(fixed["data"])
+        columns["data"] = np.where((asked <= data) & (np.mod(asked, block) == 0), asked, 0.0)
     columns = keep(columns, columns["data"] >= 1)
     sized = Layout(**columns)  # type: ignore[arg-type]
     good = legal(sized, heads=heads(spec), layers=spec.layers_count, experts=experts(spec))

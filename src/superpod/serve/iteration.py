@@ -96,7 +96,8 @@ def _layer(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, ph
 
 
 def _sequential(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> Part:
-    work = layer(engine.spec, group, phase, layout.partition, engine.precision)
+    part = replace(layout.partition, sequence_parallel=phase.kind == "prefill")  # decode repeats its few rows
+    work = layer(engine.spec, group, phase, part, engine.precision)
     block = tensor.block_time(
         engine.fabric, placed.tensor, phase.tokens, engine.spec.hidden_count, sequence_parallel=phase.kind == "prefill"
     )

@@ -33,14 +33,15 @@ def serving_memory(
 ) -> ServingMemory:
     """Return the memory of one rank that holds `sequences` of `context_tokens` each for its attention group.
 
-    Pipeline stages hold their share of layers, and as many batches are in flight as there are stages. The layers that
+    Pipeline stages hold whole layers, and as many batches are in flight as there are stages. The layers that
     draft tokens are counted as ordinary ones, where they are used.
     """
     spec, precision = engine.spec, engine.precision
     deeper = 1.0 + spec.mtp_layers_count / spec.layers_count * drafts
+    fullest = layout.pipeline * np.ceil(spec.layers_count / layout.pipeline) / spec.layers_count
     return ServingMemory(
         weights_bytes=weights_bytes(spec, layout, precision) * deeper,
-        cache_bytes=sequences * kv_cache_bytes(spec, context_tokens, layout.partition, precision) * deeper,
+        cache_bytes=sequences * kv_cache_bytes(spec, context_tokens, layout.partition, precision) * deeper * fullest,
     )
 
 
@@ -58,7 +59,8 @@ def weights_bytes(spec: ModelSpec, layout: Layout, precision: Precision) -> Num:
             slots = np.maximum(group.ffn.experts_count / layout.expert, 1.0)
             experts = experts + group.count * slots * expert_params(group.ffn, spec.hidden_count) / layout.expert_tensor
     held = (body / layout.tensor + experts) * precision.weight_bytes
-    return held / layout.pipeline + tables / np.minimum(layout.pipeline, 2.0)
+    fullest = np.ceil(spec.layers_count / layout.pipeline) / spec.layers_count
+    return held * fullest + tables / np.minimum(layout.pipeline, 2.0)
 
 
 def usable_bytes(memory_bytes: float) -> float:

@@ -5,6 +5,8 @@ No queueing: rates are at saturation, latencies without waiting.
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.result import Num, Term, total
@@ -59,8 +61,7 @@ def decode(engine: Engine, layout: Layout, sequences: Num, requests: Requests) -
     step = pass_time(engine, layout, phase)
     term = total("decode step", *step.parts, draft_time(engine, layout, phase, requests.draft_tokens))
     tpot = term.time_s / requests.tokens_per_step
-    # With p stages p batches are in flight, so each rank still serves one batch per traversal time over p.
-    rate = sequences / (layout.tensor * tpot)
+    rate = sequences / (layout.tensor * tpot) * even_share(engine, layout)
     return Decode(
         layout=layout,
         sequences=sequences,
@@ -81,9 +82,18 @@ def prefill(engine: Engine, layout: Layout, sequences: Num, requests: Requests) 
         sequences=sequences,
         term=term,
         pass_s=term.time_s,
-        tokens_per_s_rank=sequences * requests.prompt_tokens / (layout.tensor * term.time_s),
+        tokens_per_s_rank=sequences
+        * requests.prompt_tokens
+        / (layout.tensor * term.time_s)
+        * even_share(engine, layout),
         memory=serving_memory(engine, layout, sequences, requests.prompt_tokens, drafts=requests.draft_tokens > 0),
     )
+
+
+def even_share(engine: Engine, layout: Layout) -> Num:
+    """Return mean over fullest stage, L / (p ceil(L / p)): with p batches in flight the fullest stage sets the rate."""
+    layers = engine.spec.layers_count
+    return layers / (layout.pipeline * np.ceil(layers / layout.pipeline))
 
 
 def shared_time(decoding: Decode, prefilling: Prefill, requests: Requests) -> Num:

@@ -52,8 +52,9 @@ def staged_time(fabric: Fabric, group: Group, attention: Attention, tokens: Num)
         before = collective_time("all_gather", fabric, group, group.size * tokens * latent * ELEMENT_BYTES)
         width = attention.heads_count * attention.v_dim
     elif isinstance(attention, GroupedQueryAttention):
-        width = attention.heads_count * attention.head_dim
-        moved = width + 2.0 * attention.kv_heads_count * attention.head_dim
+        value_dim = attention.value_dim or attention.head_dim
+        width = attention.heads_count * value_dim
+        moved = attention.heads_count * attention.head_dim + attention.kv_heads_count * (attention.head_dim + value_dim)
         before = collective_time("all_to_all", fabric, group, tokens * moved * ELEMENT_BYTES)
     else:
         return 0.0 * tokens * group.size

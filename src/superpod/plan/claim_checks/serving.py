@@ -125,7 +125,8 @@ def al128_inference(catalogue: Catalogue, claim: Claim) -> Finding:
         f"each; {'; '.join(said)}",
         computed=gains[0][0],
         even=gains[1][0],
-        because=f"over islands each on its own the gains are {lone}, so model and baseline decide; the M890's rates and memory bandwidth are estimates; {claim.remark}",
+        because=f"over islands each on its own the gains are {lone}, so model and baseline decide; "
+        f"the M890's rates and memory bandwidth are estimates; {claim.remark}",
     )
 
 
