@@ -3,12 +3,11 @@
 Continuous and monotone in the work: a bigger operator is never faster.
 """
 
-from collections.abc import Iterable
 
 import numpy as np
 
 from superpod.compute.device import Device
-from superpod.result import Num, Term, total
+from superpod.result import Num
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, GEMM, SOFTMAX, Op
 
 JOIN = 4.0  # exponent of the smooth maximum: 19 % over the larger term where both are equal, 1 % at a ratio of 2.2
@@ -64,8 +63,3 @@ def memory_time(op: Op, device: Device) -> Num:
 def roofline_time(op: Op, device: Device) -> Num:
     """Return the lower bound that no kernel can beat: peak rate and full bandwidth."""
     return np.maximum(op.flop / device.matrix_flop_per_s[op.dtype], op.traffic_bytes / device.memory_bytes_per_s)
-
-
-def time_of(name: str, operators: Iterable[Op], device: Device) -> Term:
-    """Return the time of kernels that run one after another, each as a part."""
-    return total(name, *(Term(name=op.name, time_s=op_time(op, device)) for op in operators))

@@ -2,12 +2,12 @@
 
 import itertools
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from superpod.catalog.model_spec import LatentAttention, LinearAttention, MixtureOfExperts, ModelSpec
+from superpod.catalog.model_spec import LinearAttention, MixtureOfExperts, ModelSpec
 from superpod.errors import ScenarioError
 from superpod.parallel.layout import Layout, legal
 from superpod.parallel.memory import TrainingMemory, training_memory
@@ -220,19 +220,9 @@ def experts(spec: ModelSpec) -> float:
     )
 
 
-def latent(spec: ModelSpec) -> bool:
-    """Return whether the model uses latent attention."""
-    return any(isinstance(group.attention, LatentAttention) for group in spec.layers)
-
-
 def check_fixed(fixed: Mapping[str, float | str]) -> None:
     """Raise ScenarioError for a pinned name that is no degree and no choice."""
     known = {*DEGREES, "data", *CHOICES}
     for name in fixed:
         if name not in known:
             raise ScenarioError(f"cannot pin {name!r}", where="layout", hint=f"known: {', '.join(sorted(known))}")
-
-
-def without(layout: Layout, **changes: Any) -> Layout:
-    """Return the layout with some fields changed."""
-    return replace(layout, **changes)
