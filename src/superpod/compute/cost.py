@@ -3,7 +3,6 @@
 Continuous and monotone in the work: a bigger operator is never faster.
 """
 
-
 import numpy as np
 
 from superpod.compute.device import Device

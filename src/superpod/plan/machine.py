@@ -3,11 +3,12 @@
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from superpod.catalog.huggingface import read_config, spec_from_config
 from superpod.catalog.load import Catalogue
 from superpod.catalog.model_spec import ModelSpec
-from superpod.catalog.provenance import FactReader, UsedFact
+from superpod.catalog.provenance import Fact, FactReader, UsedFact
 from superpod.catalog.schema import Chip, Pod
 from superpod.compute.device import Device, device, supported
 from superpod.errors import ScenarioError, UnknownNameError
@@ -84,7 +85,7 @@ def machine(catalogue: Catalogue, scenario: Scenario) -> Machine:
         precision=precision,
         pods_count=pods_count,
         cards_count=cards,
-        facts=(*chip_reader.cited(), *pod_reader.cited(), *fits),
+        facts=(model_fact(spec), *chip_reader.cited(), *pod_reader.cited(), *fits),
     )
 
 
@@ -97,6 +98,13 @@ def read_model(catalogue: Catalogue, name: str) -> ModelSpec:
         if path.suffix == ".json" or (name and path.is_dir()):
             return spec_from_config(read_config(path), model_name(path))
         raise
+
+
+def model_fact(spec: ModelSpec) -> UsedFact:
+    """Return who described the model: one source stands for all its shapes."""
+    known = {"vendor", "authors", "benchmark", "third-party", "computed", "assumed"}
+    kind: Any = spec.kind if spec.kind in known else "user"
+    return UsedFact(where=f"models/{spec.id}:shapes", fact=Fact(kind=kind, source=spec.source, note=spec.note))
 
 
 def model_name(path: Path) -> str:

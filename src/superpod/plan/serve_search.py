@@ -21,6 +21,10 @@ from superpod.serve.steady import Decode, Prefill, Requests, decode, prefill, sh
 from superpod.workload.build import kv_cache_bytes
 from superpod.workload.phase import Partition
 
+# Sequences of one attention group: fine where plans usually end up, coarse beyond.
+DOZENS = (*range(16, 128, 8), *range(128, 256, 16), *range(256, 512, 64), 512, 768, 1024)
+BATCHES = tuple(float(count) for count in (1, 2, 3, 4, 6, 8, 12, *DOZENS))
+PROMPTS = (1.0, 2.0, 4.0, 8.0, 16.0)
 SERVE_DEGREES = ("tensor", "data", "pipeline", "expert", "expert_tensor", "batch")
 
 
@@ -93,49 +97,19 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
 
 def decode_columns(machine: Machine, engine: Engine, requests: Requests, fixed: Mapping[str, float | str]) -> Decode:
     """Return every decode instance that the machine can hold, at every batch."""
-    batches = [
-        1.0,
-        2.0,
-        3.0,
-        4.0,
-        6.0,
-        8.0,
-        12.0,
-        16.0,
-        24.0,
-        32.0,
-        40.0,
-        48.0,
-        56.0,
-        64.0,
-        72.0,
-        80.0,
-        96.0,
-        112.0,
-        128.0,
-        160.0,
-        192.0,
-        224.0,
-        256.0,
-        320.0,
-        384.0,
-        512.0,
-        768.0,
-        1024.0,
-    ]
-    columns = instances(machine, batches, fixed)
+    columns = instances(machine, BATCHES, fixed)
     batch = columns.pop("batch")
     return decode(engine, Layout(**columns), batch, requests)  # type: ignore[arg-type]
 
 
 def prefill_columns(machine: Machine, engine: Engine, requests: Requests) -> Prefill:
     """Return every prefill instance, at one to sixteen prompts a pass."""
-    columns = instances(machine, [1.0, 2.0, 4.0, 8.0, 16.0], {})
+    columns = instances(machine, PROMPTS, {})
     batch = columns.pop("batch")
     return prefill(engine, Layout(**columns), batch, requests)  # type: ignore[arg-type]
 
 
-def instances(machine: Machine, batches: list[float], fixed: Mapping[str, float | str]) -> Columns:
+def instances(machine: Machine, batches: tuple[float, ...], fixed: Mapping[str, float | str]) -> Columns:
     """Return legal instances as columns: tensor and data ranks of attention, expert ranks over both, pipeline stages.
 
     Experts are either spread over all ranks of the instance (wide EP) or, in small instances, split like dense layers.
@@ -149,7 +123,7 @@ def instances(machine: Machine, batches: list[float], fixed: Mapping[str, float 
         "instance": sizes,
         "pipeline": [value for value in powers if value <= min(16.0, spec.layers_count)],
         "wide": [0.0, 1.0] if moe else [0.0],
-        "batch": batches,
+        "batch": list(batches),
     }
     for name in ("tensor", "pipeline", "batch"):
         if name in fixed:
