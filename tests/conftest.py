@@ -26,3 +26,8 @@ def validation_points() -> Path:
     if not points.is_file():
         pytest.skip("no published measurements here: point SUPERPOD_VALIDATION_DATA at the folder of points.jsonl")
     return points
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add the switch that accepts today's answers as the new goldens."""
+    parser.addoption("--update-goldens", action="store_true", help="write tests/golden/goldens.json anew")
