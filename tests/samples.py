@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from superpod.catalog.load import Catalogue
 from superpod.compute.device import Device
 from superpod.fabric.structures import EVERYONE
-from superpod.fabric.topology import Fabric, FabricTier
+from superpod.fabric.tiers import Fabric, FabricTier
 
 CATALOGUE = Catalogue()
 LINK = CATALOGUE.link("nvlink4")

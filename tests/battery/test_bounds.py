@@ -7,7 +7,7 @@ from superpod.catalog.load import Catalogue
 from superpod.compute.cost import roofline_time
 from superpod.errors import InfeasibleError, NoBasisError, ScenarioError
 from superpod.fabric.collectives import COLLECTIVES, LOWER_BOUNDS
-from superpod.fabric.topology import Group
+from superpod.fabric.tiers import Group
 from superpod.plan import serve_search, train_search
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training

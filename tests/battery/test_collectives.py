@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from samples import FABRICS, MESHES, STRUCTURES, Level, fabric, level
 from superpod.fabric.collectives import COLLECTIVES, LOWER_BOUNDS, collective_time
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 
 MESSAGES = np.concatenate([[0.0, 1.0], np.logspace(1, 11, 41)])
 EVERY_FABRIC = pytest.mark.parametrize("name", FABRICS)

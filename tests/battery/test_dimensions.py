@@ -18,7 +18,7 @@ from superpod.compute import cost
 from superpod.compute.device import Device
 from superpod.fabric.collectives import COLLECTIVES, LOWER_BOUNDS
 from superpod.fabric.collectives.wire import steps_time, wire_time
-from superpod.fabric.topology import Fabric, FabricTier, Group
+from superpod.fabric.tiers import Fabric, FabricTier, Group
 from superpod.parallel.axes import context, data, pipeline, tensor
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, GEMM, Op
 

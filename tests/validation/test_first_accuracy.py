@@ -86,7 +86,7 @@ def test_prefill_rate_of_cloudmatrix384() -> None:
 def test_a_flat_dispatch_from_8_to_256_ranks_is_the_supernode_signature() -> None:
     """128 tokens, top-8: CloudMatrix384 measures 116 to 152 us from EP8 to EP256; over InfiniBand 77 to 194 us."""
     from superpod.fabric.collectives import collective_time
-    from superpod.fabric.topology import Group
+    from superpod.fabric.tiers import Group
 
     growth = {}
     for pod in ("cloudmatrix384", "hgx-h800"):

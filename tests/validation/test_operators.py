@@ -14,7 +14,7 @@ from superpod.catalog.load import Catalogue
 from superpod.compute.cost import op_time
 from superpod.compute.device import Device
 from superpod.fabric.collectives import collective_time
-from superpod.fabric.topology import Group
+from superpod.fabric.tiers import Group
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving
 from superpod.workload.op import gemm

@@ -65,6 +65,7 @@ def readers(catalogue: Catalogue) -> dict[str, Callable[[str], object]]:
         "facilities": catalogue.facility,
         "calibration": catalogue.calibration,
         "links": catalogue.link,
+        "cables": catalogue.cable,
         "models": catalogue.model,
         "claims": catalogue.claim,
     }

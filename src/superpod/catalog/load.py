@@ -14,7 +14,7 @@ from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import Source
 from superpod.catalog.read import Tree, build_entry, read_toml, validated
 from superpod.catalog.record import record
-from superpod.catalog.schema import Chip, Facility, Pod
+from superpod.catalog.schema import Cable, Chip, Facility, Pod
 from superpod.errors import CatalogueError, UnknownNameError
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ KINDS: Mapping[str, type[Any]] = {
     "facilities": Facility,
     "calibration": Calibration,
     "links": LinkCalibration,
+    "cables": Cable,
     "claims": Claim,
 }
 SINGULAR = {
@@ -35,6 +36,7 @@ SINGULAR = {
     "models": "model",
     "facilities": "facility",
     "links": "link",
+    "cables": "cable",
     "claims": "claim",
 }
 NOT_INHERITED = {"published", "power", "price", "aliases"}  # a cascade has its own, or none
@@ -78,6 +80,10 @@ class Catalogue:
     def link(self, name: str) -> LinkCalibration:
         """Return a link family's collective efficiencies by id."""
         return self._entry("links", LinkCalibration, name)
+
+    def cable(self, name: str) -> Cable:
+        """Return a kind of cable by the medium that names it."""
+        return self._entry("cables", Cable, name)
 
     def claim(self, name: str) -> Claim:
         """Return a published claim by id or alias."""

@@ -14,6 +14,7 @@ from superpod.catalog.record import record
 State = Literal["roadmap", "announced", "listed", "shipping", "cancelled"]
 Structure = Literal["switch", "clos", "full_mesh", "mesh", "torus", "dragonfly"]
 Medium = Literal["package", "electrical", "copper", "optical", "mixed"]
+Attach = Literal["ranks", "inside"]
 Dtype = Literal["bf16", "fp8", "fp4", "int8"]
 DTYPES: tuple[Dtype, ...] = ("bf16", "fp8", "fp4", "int8")
 DTYPE_BYTES: Mapping[str, float] = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4": 0.5, "fp32": 4.0}
@@ -57,6 +58,54 @@ class Chip:
 
 
 @record
+class Wiring:
+    """How a tier is cabled, as far as it is published.
+
+    `planes_count` disjoint copies of the network; `switches_count` switch chips of one plane under one instance of the
+    tier; `attach`: whether its cables end at the ranks' own ports or at the switches of the tier inside. A cable of
+    `cable_bytes_per_s`, one direction, holds `lanes_per_cable_count` links. `spares_count` ranks of one instance stand
+    by. A network of `levels_count` switch levels serves `rails_count` rails, each of the rank at the same place.
+    """
+
+    planes_count: float | None = 1.0
+    switches_count: float | None = None
+    attach: Attach | None = None
+    cable_bytes_per_s: float | None = None
+    lanes_per_cable_count: float | None = 1.0
+    spares_count: float | None = None
+    levels_count: float | None = None
+    rails_count: float | None = None
+    switch_ports_count: float | None = None
+
+
+@record
+class Module:
+    """What ends a cable of up to this rate: a pluggable or a near-package optical engine."""
+
+    name: str
+    bytes_per_s: float
+    power_w: float | None
+
+
+@record
+class Cable:
+    """A kind of link by what carries it; its id is a tier's `medium`.
+
+    `failure_per_s` is the rate at which one link fails, `modules` what sits at each end, by rate.
+    """
+
+    id: str
+    version: str
+    name: str
+    reach_m: float | None = None
+    failure_per_s: float | None = None
+    modules: tuple[Module, ...] = ()
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)
+
+
+@record
 class Tier:
     """One level of the fabric: the chips under one instance of it and how they reach each other.
 
@@ -76,6 +125,7 @@ class Tier:
     dims: tuple[int, ...] = ()
     bisection_frac: float | None = 1.0
     shares_inner_ports: bool = True
+    wiring: Wiring = field(default_factory=Wiring)
     note: str = ""
 
 
@@ -95,15 +145,30 @@ class ScaleOut:
     bisection_frac: float | None = 1.0
     shares_scale_up_ports: bool = False
     pods_max_count: float | None = None
+    wiring: Wiring = field(default_factory=Wiring)
+    note: str = ""
+
+
+@record
+class SideNetwork:
+    """A further network beside scale-up and scale-out, for storage or control: one port an instance of `tier`."""
+
+    name: str
+    tier: str
+    bandwidth_bytes_per_s: float | None
+    medium: Medium
+    protocol: str = ""
     note: str = ""
 
 
 @record
 class Host:
-    """The pod's CPUs and their memory."""
+    """The pod's CPUs and their memory; where they are endpoints of the scale-up fabric, of which tier and how fast."""
 
     cpus_count: float | None = None
     memory_bytes: float | None = None
+    tier: str = ""
+    bandwidth_bytes_per_s: float | None = None
 
 
 @record
@@ -139,6 +204,7 @@ class Pod:
     chips_count: float
     tiers: tuple[Tier, ...]
     scale_out: ScaleOut | None = None
+    side_networks: tuple[SideNetwork, ...] = ()
     rank: Literal["chip", "die"] = "chip"
     pods_count: float = 1.0
     base: str = ""

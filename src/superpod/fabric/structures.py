@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from superpod.fabric.topology import FabricTier
+from superpod.fabric.tiers import FabricTier
 from superpod.result import Num
 
 

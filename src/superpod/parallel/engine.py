@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from superpod.catalog.model_spec import ModelSpec
 from superpod.compute.cost import op_time
 from superpod.compute.device import Device
-from superpod.fabric.topology import Fabric
+from superpod.fabric.tiers import Fabric
 from superpod.result import Num
 from superpod.workload.op import Op
 from superpod.workload.precision import Precision

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.parallel.layout import Layout
 from superpod.result import Num
 

@@ -12,7 +12,7 @@ from superpod.catalog.provenance import Fact, FactReader, UsedFact
 from superpod.catalog.schema import Chip, Pod
 from superpod.compute.device import Device, device, supported
 from superpod.errors import ScenarioError, UnknownNameError
-from superpod.fabric.topology import Fabric, build, ranks_per_chip
+from superpod.fabric.tiers import Fabric, build, ranks_per_chip
 from superpod.parallel.engine import Engine
 from superpod.plan.scenario import Scenario, Training
 from superpod.workload.precision import PRECISIONS, Precision

@@ -8,7 +8,7 @@ import numpy as np
 
 from superpod.errors import ScenarioError
 from superpod.fabric.collectives import collective_time
-from superpod.fabric.topology import Group
+from superpod.fabric.tiers import Group
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import packed_ranks

@@ -6,7 +6,7 @@ import numpy as np
 
 from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts
 from superpod.fabric.collectives import collective_time
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.parallel.axes import expert, pipeline, tensor
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from superpod.fabric.collectives import all_gather, all_reduce, all_to_all, p2p
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
 
 COLLECTIVES: dict[str, Callable[[Fabric, Group, Num], Num]] = {

@@ -5,7 +5,7 @@ import numpy as np
 from superpod.fabric.collectives import all_gather
 from superpod.fabric.collectives.wire import arities, steps_time, wire_time
 from superpod.fabric.structures import neighbour_share
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
 
 

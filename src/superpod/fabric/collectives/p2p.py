@@ -3,7 +3,7 @@
 import numpy as np
 
 from superpod.fabric.collectives.wire import arities, steps_time, wire_time
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
 
 

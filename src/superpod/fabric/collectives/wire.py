@@ -3,7 +3,7 @@
 import numpy as np
 
 from superpod.catalog.calibration import CollectiveFit
-from superpod.fabric.topology import Fabric, FabricTier, Group, members
+from superpod.fabric.tiers import Fabric, FabricTier, Group, members
 from superpod.result import Num
 
 

@@ -4,7 +4,7 @@ import numpy as np
 
 from superpod.catalog.model_spec import Attention, GroupedQueryAttention, LatentAttention
 from superpod.fabric.collectives import collective_time
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
 
 

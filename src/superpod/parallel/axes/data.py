@@ -1,7 +1,7 @@
 """Data parallelism and ZeRO: gradients are reduced, parameters gathered (arXiv 1910.02054)."""
 
 from superpod.fabric.collectives import collective_time
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
 
 GRADIENT_BYTES = 4.0  # main gradients in fp32

@@ -4,7 +4,7 @@ import numpy as np
 
 from superpod.catalog.model_spec import MixtureOfExperts
 from superpod.fabric.collectives import all_to_all
-from superpod.fabric.topology import Fabric, Group, members
+from superpod.fabric.tiers import Fabric, Group, members
 from superpod.parallel.engine import Engine
 from superpod.result import Num
 from superpod.workload.blocks.moe import load_imbalance

@@ -1,7 +1,7 @@
 """Pipeline parallelism: activations to the next stage, gradients back."""
 
 from superpod.fabric.collectives import collective_time
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
 
 

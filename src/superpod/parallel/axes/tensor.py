@@ -10,7 +10,7 @@ from superpod.catalog.model_spec import (
     MixtureOfExperts,
 )
 from superpod.fabric.collectives import collective_time
-from superpod.fabric.topology import Fabric, Group
+from superpod.fabric.tiers import Fabric, Group
 from superpod.parallel.layout import Layout
 from superpod.result import Num
 

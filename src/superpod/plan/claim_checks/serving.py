@@ -6,7 +6,7 @@ from superpod.catalog.claim import Claim
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
 from superpod.errors import InfeasibleError
-from superpod.fabric.topology import build
+from superpod.fabric.tiers import build
 from superpod.parallel.layout import Layout
 from superpod.plan.claim_checks.finding import Finding, given, quotient, shown, stated
 from superpod.plan.machine import Machine, machine

@@ -1,20 +1,26 @@
 """A pod, or several, becomes a list of tiers with bare numbers per rank."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from superpod.catalog.calibration import LinkCalibration
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
-from superpod.catalog.schema import Pod, ScaleOut, Tier
-from superpod.errors import ScenarioError
+from superpod.catalog.schema import Pod, ScaleOut, Tier, Wiring
+from superpod.errors import CatalogueError, ScenarioError
 from superpod.result import Num
+
+
+SWITCHED = ("switch", "clos")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FabricTier:
-    """One level: how many ranks one instance holds, and what one rank can send into it, one direction."""
+    """One level: how many ranks one instance holds, and what one rank can send into it, one direction.
+
+    `own_ports`: its links end at the ranks, not at the switches of the tier inside. `wiring` says how it is cabled.
+    """
 
     name: str
     ranks_count: float
@@ -27,6 +33,18 @@ class FabricTier:
     in_network_reduction: bool
     scale_out: bool
     link: LinkCalibration
+    medium: str = "electrical"
+    own_ports: bool = True
+    wiring: Wiring = field(default_factory=Wiring)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostPorts:
+    """CPUs that are endpoints of the fabric beside the ranks: so many in each instance of a tier."""
+
+    tier: str
+    per_instance_count: float
+    bytes_per_s: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +56,7 @@ class Fabric:
     ranks_per_pod: float
     pods_count: float
     ideal: bool = False
+    hosts: HostPorts | None = None
 
     @property
     def ranks_count(self) -> float:
@@ -61,27 +80,23 @@ def ranks_per_chip(reader: FactReader, dies_count: float | None, pod: Pod) -> fl
 def build(catalogue: Catalogue, reader: FactReader, pod: Pod, pods_count: float, per_chip: float) -> Fabric:
     """Return the fabric of `pods_count` pods; raise MissingFactError for an unpublished bandwidth or latency."""
     inner = (0, *(tier.chips_count for tier in pod.tiers))
-    tiers = [
-        _tier(
-            catalogue,
-            reader,
-            tier,
-            f"tiers.{tier.name}",
-            (float(tier.chips_count), float(below)),
-            per_chip,
-            scale_out=False,
-        )
-        for tier, below in zip(pod.tiers, inner, strict=False)
-    ]
+    tiers: list[FabricTier] = []
+    for tier, below in zip(pod.tiers, inner, strict=False):
+        chips = (float(tier.chips_count), float(below))
+        tiers.append(_tier(catalogue, reader, tier, chips, per_chip, tiers[-1:]))
     if pods_count > 1:
         if pod.scale_out is None:
             raise ScenarioError(
                 f"{pod.name} has no scale-out network in the catalogue", where=f"pods/{pod.id}", hint="use --pods 1"
             )
         chips = (pod.chips_count * pods_count, pod.chips_count)
-        tiers.append(_tier(catalogue, reader, pod.scale_out, "scale_out", chips, per_chip, scale_out=True))
+        tiers.append(_tier(catalogue, reader, pod.scale_out, chips, per_chip, tiers[-1:]))
     return Fabric(
-        tiers=tuple(tiers), ranks_per_chip=per_chip, ranks_per_pod=pod.chips_count * per_chip, pods_count=pods_count
+        tiers=tuple(tiers),
+        ranks_per_chip=per_chip,
+        ranks_per_pod=pod.chips_count * per_chip,
+        pods_count=pods_count,
+        hosts=_hosts(reader, pod),
     )
 
 
@@ -97,13 +112,13 @@ def _tier(
     catalogue: Catalogue,
     reader: FactReader,
     tier: Tier | ScaleOut,
-    where: str,
     chips: tuple[float, float],
     per_chip: float,
-    *,
-    scale_out: bool,
+    inside: list[FabricTier],
 ) -> FabricTier:
     """`chips` counts the packages under one instance of the tier and of the tier below (0: single ranks)."""
+    scale_out = isinstance(tier, ScaleOut)
+    where = "scale_out" if scale_out else f"tiers.{tier.name}"
     return FabricTier(
         name=tier.name,
         ranks_count=chips[0] * per_chip,
@@ -116,4 +131,33 @@ def _tier(
         in_network_reduction=tier.in_network_reduction,
         scale_out=scale_out,
         link=catalogue.link(tier.calibration),
+        medium=tier.medium,
+        own_ports=_own_ports(tier, inside),
+        wiring=tier.wiring,
+    )
+
+
+def _own_ports(tier: Tier | ScaleOut, inside: list[FabricTier]) -> bool:
+    """Return whether a tier's links end at ranks: where it says so, has ports of its own, or finds no switch inside."""
+    if tier.wiring.attach is not None:
+        return tier.wiring.attach == "ranks"
+    if isinstance(tier, ScaleOut):
+        return not tier.shares_scale_up_ports or not inside or inside[0].structure not in SWITCHED
+    return not inside or inside[0].structure not in SWITCHED or not tier.shares_inner_ports
+
+
+def _hosts(reader: FactReader, pod: Pod) -> HostPorts | None:
+    """Return the CPUs on the scale-up fabric, where the pod says that they are."""
+    if not pod.host.tier:
+        return None
+    place = next((tier for tier in pod.tiers if tier.name == pod.host.tier), None)
+    if place is None:
+        raise CatalogueError(
+            f"host.tier: found {pod.host.tier!r}, expected one of {', '.join(tier.name for tier in pod.tiers)}",
+            where=f"pods/{pod.id}",
+        )
+    count = reader.number("host.cpus_count", pod.host.cpus_count)
+    rate = reader.number("host.bandwidth_bytes_per_s", pod.host.bandwidth_bytes_per_s)
+    return HostPorts(
+        tier=place.name, per_instance_count=count * place.chips_count / pod.chips_count, bytes_per_s=rate
     )
