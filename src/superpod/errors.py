@@ -6,6 +6,7 @@ SuperpodError                 base: message, where, hint; the command line print
 │   └── MissingFactError      the entry exists, but nobody has published this number
 ├── NoBasisError              no calibration or rate to compute from (a dtype the chip lacks)
 ├── ScenarioError             the question contradicts itself (world size, degrees, batch)
+├── UnreachableError          a transfer whose ends no path joins
 └── InfeasibleError           nothing in the searched space fits; carries the closest misses
 """
 
@@ -53,6 +54,10 @@ class NoBasisError(SuperpodError):
 
 class ScenarioError(SuperpodError):
     """The question contradicts itself."""
+
+
+class UnreachableError(SuperpodError):
+    """No path joins the two ends of a transfer."""
 
 
 class InfeasibleError(SuperpodError):

@@ -1,0 +1,237 @@
+"""Flows on their way: from their source along links that lead closer, until they have arrived."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from superpod.fabric.paths import BLOCK, FAR, NOWHERE, Frame, Hops, Scope, frame, mixed, table, whole_table
+from superpod.fabric.topology import BoolArray, FloatArray, IntArray, Topology, spread
+
+MODES = ("spray", "weighted", "dor", "single", "ecmp", "detour")
+ONE_PATH = {"single", "ecmp"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flows:
+    """Columns: the number of each flow, and its two ends."""
+
+    number: IntArray
+    src: IntArray
+    dst: IntArray
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    def where(self, kept: BoolArray | IntArray) -> "Flows":
+        """Return the flows of a mask or an index."""
+        return Flows(number=self.number[kept], src=self.src[kept], dst=self.dst[kept])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entries:
+    """Columns: a flow, a link of it, and the share of the flow that the link carries."""
+
+    flow: IntArray
+    link: IntArray
+    share_frac: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Walk:
+    """Parts of flows: the flow's place, the node reached, the share of the flow that is there. Sorted by flow."""
+
+    flow: IntArray
+    node: IntArray
+    share_frac: FloatArray
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """One routing problem over the links of `scope`, by one of MODES."""
+
+    topology: Topology
+    scope: Scope
+    mode: str
+    seed: int
+
+    def paths(self, flows: Flows) -> tuple[list[Entries], IntArray]:
+        """Return the entries of the flows, and the numbers of those that have no path."""
+        made, found, lost = frame(self.topology, self.scope), list[Entries](), list[IntArray]()
+        whole = whole_table(self.topology, self.scope)
+        if whole is not None:
+            lost.append(self._follow(made, whole, flows, 0, found))
+            return found, lost[0]
+        target = made.target[flows.dst]
+        block = max(1, BLOCK // max(len(made.core), 1))
+        for first in np.unique(target // block) * block:
+            last = min(first + block, made.targets_count)
+            chosen = flows.where((target >= first) & (target < last))
+            hops = table(self.topology, self.scope, max(first, 0), last)
+            lost.append(self._follow(made, hops, chosen, max(first, 0), found))
+        lost.append(flows.number[target == NOWHERE])
+        return found, np.unique(np.concatenate(lost))
+
+    def _follow(self, made: Frame, hops: Hops, flows: Flows, first: int, found: list[Entries]) -> IntArray:
+        """Follow flows to their targets; add their entries, return the numbers of those without a path."""
+        target = made.target[flows.dst] - first
+        known = target >= 0
+        lost = flows.number[~known]
+        if len(lost):
+            flows, target = flows.where(known), target[known]
+        walk = self._enter(made, hops, flows, target, found)
+        met = np.zeros(len(flows), dtype=bool)
+        met[walk.flow] = True
+        if self.mode in ONE_PATH:
+            walk = self._one_path(hops, flows, target, walk, found)
+        else:
+            walk = self._all_paths(hops, flows, target, walk, found)
+        if not (self.scope.transit or self.scope.to_switches):
+            self._leave(made, flows, walk, found)
+        return np.concatenate((lost, flows.number[~met]))
+
+    def _enter(self, made: Frame, hops: Hops, flows: Flows, target: IntArray, found: list[Entries]) -> Walk:
+        """Take the first hop, from an end that passes nothing on to a switch; in grids only a detour needs one."""
+        own = hops.distance[hops.key(target, flows.src)]
+        if self.scope.transit and self.mode != "detour":
+            kept = np.flatnonzero(own < FAR)
+            return Walk(flow=kept, node=flows.src[kept], share_frac=np.ones(len(kept)))
+        count = made.out_start[flows.src + 1] - made.out_start[flows.src]
+        link = made.out_link[spread(made.out_start[flows.src], count)]
+        flow = np.repeat(np.arange(len(flows)), count)
+        far = hops.distance[hops.key(target[flow], self.topology.links.dst[link])]
+        most = own[flow] if self.scope.transit else _least(flow, far, len(flows))
+        near = (far <= most) & (far < FAR)
+        flow, link = flow[near], link[near]
+        if self.mode in ONE_PATH:
+            new = np.flatnonzero(np.diff(flow, prepend=-1))
+            count = np.diff(np.append(new, len(flow)))
+            flow = flow[new]
+            link = link[new + self._choice(flows.where(flow), count, 0)]
+            share = np.ones(len(flow))
+        else:
+            weight = self._weight(hops, target[flow], link)
+            share = weight / np.bincount(flow, weights=weight, minlength=len(flows))[flow]
+        found.append(Entries(flow=flows.number[flow], link=link, share_frac=share))
+        return Walk(flow=flow, node=self.topology.links.dst[link], share_frac=share)
+
+    def _weight(self, hops: Hops, target: IntArray, link: IntArray) -> FloatArray:
+        """Return how much a link counts beside others that lead closer."""
+        links = self.topology.links
+        return links.lanes_count[link] * hops.weight[hops.key(target, links.dst[link])]
+
+    def _one_path(self, hops: Hops, flows: Flows, target: IntArray, walk: Walk, found: list[Entries]) -> Walk:
+        """Move each flow along one link a time until it has arrived."""
+        node, links = walk.node.copy(), self.topology.links
+        going, hop = np.arange(len(node)), 1
+        while True:
+            key = hops.key(target[walk.flow[going]], node[going])
+            away = hops.distance[key] > 0
+            going, key = going[away], key[away]
+            if not len(going):
+                return Walk(flow=walk.flow, node=node, share_frac=walk.share_frac)
+            who = walk.flow[going]
+            count = hops.start[key + 1] - hops.start[key]
+            link = hops.link[hops.start[key] + self._choice(flows.where(who), count, hop)]
+            found.append(Entries(flow=flows.number[who], link=link, share_frac=np.ones(len(who))))
+            node[going] = links.dst[link]
+            hop += 1
+
+    def _all_paths(self, hops: Hops, flows: Flows, target: IntArray, walk: Walk, found: list[Entries]) -> Walk:
+        """Spread flows over all links that lead closer; pairs of node and target that recur are spread once."""
+        key, item = _distinct(hops.key(target[walk.flow], walk.node), len(hops.distance))
+        entries, ends = self._spread(hops, key)
+        for part in entries:
+            who, place = _gathered(part.flow, item, len(key))
+            share = walk.share_frac[who] * part.share_frac[place]
+            found.append(Entries(flow=flows.number[walk.flow[who]], link=part.link[place], share_frac=share))
+        who, place = _gathered(ends.flow, item, len(key))
+        share = walk.share_frac[who] * ends.share_frac[place]
+        return Walk(flow=walk.flow[who], node=ends.node[place], share_frac=share)
+
+    def _spread(self, hops: Hops, key: IntArray) -> tuple[list[Entries], Walk]:
+        """Return the entries of unit flows from each (target, node) `key`, and where they arrive, by item."""
+        links = self.topology.links
+        item, share = np.arange(len(key)), np.ones(len(key))
+        found, ends = list[Entries](), list[Walk]()
+        while len(key):
+            done = hops.distance[key] == 0
+            ends.append(Walk(flow=item[done], node=key[done] % hops.nodes_count, share_frac=share[done]))
+            item, key, share = item[~done], key[~done], share[~done]
+            if not len(key):
+                break
+            count = hops.start[key + 1] - hops.start[key]
+            link = hops.link[spread(hops.start[key], count)]
+            who = np.repeat(np.arange(len(key)), count)
+            target = key[who] // hops.nodes_count
+            weight = self._weight(hops, target, link)
+            part = share[who] * weight / np.bincount(who, weights=weight, minlength=len(key))[who]
+            found.append(Entries(flow=item[who], link=link, share_frac=part))
+            item, key, share = _merged(item[who], hops.key(target, links.dst[link]), part)
+        return found, _concatenated(ends)
+
+    def _leave(self, made: Frame, flows: Flows, walk: Walk, found: list[Entries]) -> None:
+        """Take the last hop, from the switch that a flow has arrived at to its end."""
+        wanted = walk.node * self.topology.nodes_count + flows.dst[walk.flow]
+        first = np.searchsorted(made.last_code, wanted)
+        count = np.searchsorted(made.last_code, wanted, side="right") - first
+        if self.mode in ONE_PATH:
+            link = made.last_link[first + self._choice(flows.where(walk.flow), count, 63)]
+            found.append(Entries(flow=flows.number[walk.flow], link=link, share_frac=walk.share_frac))
+            return
+        who = np.repeat(np.arange(len(wanted)), count)
+        link = made.last_link[spread(first, count)]
+        lanes = self.topology.links.lanes_count[link]
+        share = walk.share_frac[who] * lanes / np.bincount(who, weights=lanes, minlength=len(wanted))[who]
+        found.append(Entries(flow=flows.number[walk.flow[who]], link=link, share_frac=share))
+
+    def _choice(self, flows: Flows, count: IntArray, hop: int) -> IntArray:
+        """Return an index below `count`: by the destination alone, or by a hash of both ends, the hop and the seed."""
+        if self.mode == "single":
+            return self.topology.nodes.place[flows.dst] % count
+        salt = np.uint64((self.seed * 1_000_003 + hop * 7_919) % 2**31)
+        ends = flows.src.astype(np.uint64) * np.uint64(2**32) + flows.dst.astype(np.uint64)
+        return (mixed(mixed(ends) + salt) % count.astype(np.uint64)).astype(np.int64)
+
+
+def _least(group: IntArray, value: IntArray, groups: int) -> IntArray:
+    """Return the least value of each group, for each entry; `group` is sorted."""
+    least = np.full(groups, FAR)
+    if len(group):
+        first = np.flatnonzero(np.diff(group, prepend=-1))
+        least[group[first]] = np.minimum.reduceat(value, first)
+    return least[group]
+
+
+def _distinct(key: IntArray, keys_count: int) -> tuple[IntArray, IntArray]:
+    """Return the distinct keys and the place of each key among them."""
+    if keys_count > 8 * len(key):
+        found, inverse = np.unique(key, return_inverse=True)
+        return found, inverse
+    seen = np.zeros(keys_count, dtype=bool)
+    seen[key] = True
+    found = np.flatnonzero(seen)
+    place = np.cumsum(seen) - 1
+    return found, place[key]
+
+
+def _gathered(sorted_group: IntArray, item: IntArray, groups: int) -> tuple[IntArray, IntArray]:
+    """Return pairs (i, entry) for each entry of the group `item[i]` in a sorted column of groups."""
+    count = np.bincount(sorted_group, minlength=groups)
+    each = count[item]
+    return np.repeat(np.arange(len(item)), each), spread((np.cumsum(count) - count)[item], each)
+
+
+def _merged(item: IntArray, key: IntArray, share: FloatArray) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return parts with those of one item at one place added up, sorted by item."""
+    order = np.lexsort((key, item))
+    item, key, share = item[order], key[order], share[order]
+    first = np.flatnonzero((np.diff(item, prepend=-1) != 0) | (np.diff(key, prepend=-1) != 0))
+    return item[first], key[first], np.add.reduceat(share, first)
+
+
+def _concatenated(ends: list[Walk]) -> Walk:
+    """Return where items arrive, sorted by item."""
+    flow = np.concatenate([part.flow for part in ends])
+    order = np.argsort(flow, kind="stable")
+    node = np.concatenate([part.node for part in ends])[order]
+    return Walk(flow=flow[order], node=node, share_frac=np.concatenate([part.share_frac for part in ends])[order])
