@@ -56,7 +56,7 @@ def test_never_below_its_bound(kind: str, name: str) -> None:
 
 
 @EVERY_FABRIC
-@pytest.mark.parametrize("kind", ["all_reduce", "all_gather", "reduce_scatter", "all_to_all"])
+@pytest.mark.parametrize("kind", ["all_reduce", "all_gather", "reduce_scatter", "broadcast", "all_to_all"])
 def test_no_rank_takes_in_more_than_all_its_links_carry(kind: str, name: str) -> None:
     """Each rank must take in (n - 1)/n of the bytes, and it has the links of all tiers together and no more."""
     machine = FABRICS[name]

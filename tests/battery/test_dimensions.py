@@ -13,11 +13,21 @@ import pint
 import pytest
 
 from samples import CATALOGUE, FABRICS
-from superpod.catalog.calibration import AttentionFit, Calibration, CollectiveFit, GemmFit, LinkCalibration
+from superpod.catalog.calibration import (
+    AttentionFit,
+    Calibration,
+    Exchange,
+    ExpertKernels,
+    GemmFit,
+    InNetwork,
+    LinkCalibration,
+    Regime,
+)
 from superpod.compute import cost
 from superpod.compute.device import Device
-from superpod.fabric.collectives import COLLECTIVES, LOWER_BOUNDS
-from superpod.fabric.collectives.wire import steps_time, wire_time
+from superpod.fabric.collectives import COLLECTIVES, LOWER_BOUNDS, exchange
+from superpod.fabric.collectives.choice import candidates
+from superpod.fabric.collectives.levels import Level, levels
 from superpod.fabric.tiers import Fabric, FabricTier, Group
 from superpod.parallel.axes import context, data, pipeline, tensor
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, GEMM, Op
@@ -119,11 +129,30 @@ def test_collective_times_are_seconds(name: str, formula: tuple[str, Callable[..
         holds(formula[1](machine, group, 1e6 * BYTE), SECOND)
 
 
-def test_the_parts_of_collectives_are_seconds() -> None:
-    tier = sized_fabric("switch").tiers[0]
-    fit = tier.link.all_reduce
-    holds(wire_time(1e6 * COLUMN * BYTE, tier.bytes_per_s, fit), SECOND)
-    holds(steps_time(COLUMN, tier, fit), SECOND)
+@pytest.mark.parametrize("kind", COLLECTIVES)
+def test_the_parts_of_collectives_are_seconds(kind: str) -> None:
+    machine = sized_fabric("adding switch+adding clos")
+    group = Group(size=COLUMN)
+    for item in candidates(kind, levels(machine, group), group.size, 1e6 * BYTE):
+        holds(item.latency_s, SECOND)
+        holds(item.wire_s, SECOND)
+
+
+def test_expert_traffic_is_seconds() -> None:
+    for forwarded in (False, True):
+        found = exchange.priced(
+            "dispatch", sized_fabric("switch+clos"), Group(size=COLUMN), 1e6 * BYTE, 1e5 * BYTE, forwarded=forwarded
+        )
+        holds(found, SECOND)
+
+
+def test_the_parts_of_a_level_have_their_units() -> None:
+    for level in levels(sized_fabric("switch+clos"), Group(size=COLUMN)):
+        for rate in (level.neighbour_bytes_per_s, level.everyone_bytes_per_s, level.pair_bytes_per_s):
+            holds(rate, BYTE / SECOND)
+        holds(level.far_s, SECOND)
+        for regime in level.tier.link.regimes:
+            holds(level.step_s(regime), SECOND)
 
 
 def test_axis_times_are_seconds() -> None:
@@ -140,16 +169,28 @@ def test_axis_times_are_seconds() -> None:
 
 def test_a_unit_mistake_is_caught() -> None:
     """The test itself: seconds forgotten on a latency, and flop over bytes a second."""
-    fit = sized_fabric("switch").tiers[0].link.all_reduce
-    tier = sized_fabric("switch").tiers[0]
+    level: Level = levels(sized_fabric("switch"), Group(size=COLUMN))[0]
     with pytest.raises(pint.DimensionalityError):
-        steps_time(COLUMN, tier, replace(fit, floor_s=1e-6))
+        level.step_s(replace(level.tier.link.regimes[0], step_s=1e-6))
     with pytest.raises(pint.DimensionalityError):
         cost.op_time(operator(GEMM), replace(device(), memory_bytes_per_s=1e15 * FLOP / SECOND))
 
 
 @pytest.mark.parametrize(
-    "cls", [Device, FabricTier, CollectiveFit, GemmFit, AttentionFit, LinkCalibration, Calibration]
+    "cls",
+    [
+        Device,
+        FabricTier,
+        Level,
+        Regime,
+        Exchange,
+        ExpertKernels,
+        InNetwork,
+        GemmFit,
+        AttentionFit,
+        LinkCalibration,
+        Calibration,
+    ],
 )
 def test_every_number_of_the_formulas_has_its_unit(cls: type[Any]) -> None:
     """A suffix that has no unit here would pass unseen."""

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import superpod
-from superpod.fabric.collectives import COLLECTIVES, LOWER_BOUNDS
+from superpod.fabric.collectives import ALGORITHMS, COLLECTIVES, LOWER_BOUNDS
 from superpod.fabric.structures import EVERYONE, NEIGHBOUR
 from superpod.units import ALLOWED_SUFFIXES
 from superpod.workload.blocks import BLOCKS
@@ -150,9 +150,10 @@ def test_every_block_has_its_row() -> None:
     assert modules("workload/blocks") == set(BLOCKS)
 
 
-def test_every_collective_has_its_row() -> None:
-    rows = {row.__module__.rsplit(".", 1)[1] for row in COLLECTIVES.values()}
-    assert modules("fabric/collectives") - {"wire"} == rows
+def test_every_collective_algorithm_has_its_row() -> None:
+    shared = {"bounds", "candidates", "choice", "exchange", "expert_exchange", "levels", "step"}
+    assert modules("fabric/collectives") - shared == set(ALGORITHMS)
+    assert {kind for row in ALGORITHMS.values() for kind in row.kinds} == set(COLLECTIVES)
     assert COLLECTIVES.keys() == LOWER_BOUNDS.keys()
 
 

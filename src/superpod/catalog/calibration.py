@@ -61,33 +61,73 @@ class Calibration:
 
 
 @record
-class CollectiveFit:
-    """T = floor_s + step_s log2(n) + (W + sqrt(W ramp_bytes)) / (efficiency_frac B) for W bytes on the wire."""
+class Regime:
+    """One way in which a library moves messages of a certain size: an NCCL protocol, for one.
 
-    efficiency_frac: float
-    floor_s: float
+    `base_s` is paid to begin a collective, `step_s` for each of its steps on the machine where it was measured, hop
+    included; `rate_frac` is the share of the transport's efficiency that it reaches.
+    """
+
+    name: str
+    base_s: float
     step_s: float
-    ramp_bytes: float
+    rate_frac: float
+
+
+@record
+class Exchange:
+    """Sends and receives of a collective library: `base_s` to begin, `post_s` for each peer."""
+
+    base_s: float
+    post_s: float
+    rate_frac: float
+
+
+@record
+class ExpertKernels:
+    """Kernels that carry tokens to experts and back: what beginning each way costs, and how that grows with the peers.
+
+    `doubling_s` is paid for each doubling of the ranks (the last of more peers answers later), `post_s` for each peer.
+    """
+
+    dispatch_s: float
+    combine_s: float
+    doubling_s: float
+    post_s: float
+    rate_frac: float
+
+
+@record
+class InNetwork:
+    """Reduction in the switches: what beginning costs, and the rate as a share of the transport's efficiency."""
+
+    base_s: float
+    rate_frac: float
 
 
 @record
 class LinkCalibration:
-    """Collective efficiencies of a link family.
+    """What a link family's transport and its library make of the printed bandwidth.
 
-    `in_network_frac` is the rate of an all-reduce that switches add up, as a share of the injection bandwidth;
-    0 where the fabric has none. `overlap_tax_frac` is how much kernels slow down per second of transfers beside them.
+    `efficiency_frac` is the one share of bandwidth that the transport reaches; regimes and kernels have shares of it.
+    `hop_s` is the latency of a hop on the machine where steps were measured: a longer hop adds what it is longer.
+    `algorithms` are those that the library runs over switches. `overlap_tax_frac` is how much kernels slow down per
+    second of transfers beside them.
     """
 
     id: str
     version: str
     name: str
-    all_reduce: CollectiveFit
-    all_gather: CollectiveFit
-    all_to_all: CollectiveFit
-    p2p: CollectiveFit
+    algorithms: tuple[str, ...]
+    efficiency_frac: float
+    hop_s: float
+    regimes: tuple[Regime, ...]
+    exchange: Exchange
+    expert_latency: ExpertKernels
+    expert_volume: ExpertKernels
     band_frac: float
     overlap_tax_frac: float
-    in_network_frac: float = 0.0
+    in_network: InNetwork | None = None
     borrowed_from: str = ""
     note: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)

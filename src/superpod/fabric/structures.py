@@ -26,6 +26,30 @@ def everyone_share(tier: FabricTier, held: Num, arity: Num) -> Num:
     return np.minimum(EVERYONE[tier.structure](tier, size), NEIGHBOUR[tier.structure](tier, size))
 
 
+def filled_axes(tier: FabricTier, held: Num, arity: Num) -> list[Num]:
+    """Return how many members a compact group has along each axis of a mesh; arguments as for `neighbour_share`."""
+    return _filled(tier, _extent(tier, held, arity))
+
+
+def farthest_hops(tier: FabricTier, held: Num, arity: Num) -> Num:
+    """Return the links between the two members farthest apart: 1 through switches, whose hops are in the latency.
+
+    One for each axis in use of a full mesh; half of a whole torus axis; all of a line. Arguments as for
+    `neighbour_share`.
+    """
+    if tier.structure not in {"full_mesh", "mesh", "torus"}:
+        return np.ones_like(held * 1.0)
+    hops: Num = 0.0
+    for dim, extent in zip(_shape(tier), filled_axes(tier, held, arity), strict=True):
+        line = np.ceil(extent) - 1.0
+        if tier.structure == "full_mesh":
+            line = np.minimum(line, 1.0)
+        elif tier.structure == "torus":
+            line = np.where(extent < dim, line, np.floor(dim / 2.0))
+        hops = hops + line
+    return np.maximum(hops, 1.0)
+
+
 def _extent(tier: FabricTier, held: Num, arity: Num) -> Num:
     """Return the members along the tier's axes: `dims` counts its ranks, or the instances of the tier below."""
     on_axes = tier.structure in {"full_mesh", "mesh", "torus"}
