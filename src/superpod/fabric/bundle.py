@@ -2,8 +2,8 @@
 
 Two switches are equal where they have equal links to equal neighbours, ranks and hosts being equal to themselves only
 (the coarsest equitable partition, found by refining colours; Cardon & Crochemore 1982,
-doi:10.1016/0304-3975(82)90016-0). Spraying treats equal switches alike, so what it gives on the bundled fabric is exact:
-all planes of an intact Clos become one, and a plane that has lost a switch stays apart.
+doi:10.1016/0304-3975(82)90016-0). Spraying treats equal switches alike, so what it gives on the bundled fabric is
+exact: all planes of an intact Clos become one, and a plane that has lost a switch stays apart.
 """
 
 from dataclasses import dataclass

@@ -8,6 +8,12 @@ from superpod.fabric.tiers import FabricTier
 from superpod.fabric.topology import LinkKind
 
 
+def leaf_ranks(tier: FabricTier, ranks: int) -> int:
+    """Return how many ranks of its rail one leaf serves: half of its ports, or all nodes where they are fewer."""
+    radix = int(tier.wiring.switch_ports_count or 2 * ranks)
+    return min(max(radix // 2, 1), -(-ranks // int(tier.wiring.rails_count or 1)))
+
+
 def rails(builder: Builder, drawn: Drawn, tier: FabricTier) -> Drawn:
     """Draw a two-level network of P planes: leaves of one rail each, spines over all.
 
@@ -20,7 +26,7 @@ def rails(builder: Builder, drawn: Drawn, tier: FabricTier) -> Drawn:
     rate = tier.bytes_per_s / planes
     place = np.arange(len(drawn.ranks))
     nodes = -(-len(drawn.ranks) // count)
-    per_leaf = min(max(radix // 2, 1), nodes)
+    per_leaf = leaf_ranks(tier, len(drawn.ranks))
     leaves_per_rail = -(-nodes // per_leaf)
     leaf = place % count * leaves_per_rail + place // count // per_leaf
     leaves_count = count * leaves_per_rail

@@ -1,0 +1,283 @@
+"""Classes of equal flows and equal links, declared by structure: uniform traffic at any size, not a link drawn.
+
+Max-min fair rates are unique, so flows that a symmetry of the fabric maps onto each other have equal rates, and one
+flow and one link a class tell all (equitable partitions). The classes go into the same flow simulation as single flows
+do: a class of flows is one flow, a class of links one link, and the share between them is the number of flows of the
+class that cross one link of the class.
+
+Lines (a mesh) have no such symmetry. There the class of links is its fullest one; equal flows that begin together end
+last on the fullest link of all, so the last end is still exact, earlier ones are bounds (`exact` is False).
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import product
+from math import prod
+
+import numpy as np
+
+from superpod.fabric.flow import FlowResult, Transfers, simulate
+from superpod.fabric.generators import draw
+from superpod.fabric.generators.grid import extends, ports_count
+from superpod.fabric.generators.rails import leaf_ranks
+from superpod.fabric.route import Incidence, route
+from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier, Group, members
+from superpod.fabric.topology import FloatArray
+
+GRIDS = ("full_mesh", "mesh", "torus")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Classes:
+    """The quotient: a flow a class of flows, a link a class of links.
+
+    `flows_count` is how many flows of each class a rank sends; `exact` whether every class ends when told.
+    """
+
+    flow_names: tuple[str, ...]
+    link_names: tuple[str, ...]
+    flows_count: FloatArray
+    paths: Incidence
+    bytes_per_s: FloatArray
+    exact: bool
+
+    def run(self, size_bytes: float) -> FlowResult:
+        """Return when each class ends if every flow carries `size_bytes` and all begin together."""
+        sizes = np.full(len(self.paths), size_bytes)
+        return simulate(self.paths, self.bytes_per_s, Transfers(size_bytes=sizes), engine="numpy")
+
+
+@dataclass(slots=True)
+class _Quotient:
+    """Classes while they are collected."""
+
+    links: dict[str, float] = field(default_factory=dict)
+    flows: list[tuple[str, float, float, dict[str, float]]] = field(default_factory=list)
+    exact: bool = True
+
+    def link(self, name: str, bytes_per_s: float) -> str:
+        self.links[name] = bytes_per_s
+        return name
+
+    def flow(self, name: str, count: float, latency_s: float, loads: dict[str, float]) -> None:
+        if count > 0:
+            self.flows.append((name, count, latency_s, loads))
+
+    def classes(self) -> Classes:
+        place = {name: number for number, name in enumerate(self.links)}
+        entries = [(place[name], load) for *_, loads in self.flows for name, load in loads.items()]
+        lengths = [len(loads) for *_, loads in self.flows]
+        paths = Incidence(
+            start=np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))),
+            link=np.array([link for link, _ in entries], dtype=np.int64),
+            share_frac=np.array([load for _, load in entries], dtype=np.float64),
+            latency_s=np.array([latency for _, _, latency, _ in self.flows]),
+            links_count=len(self.links),
+        )
+        return Classes(
+            flow_names=tuple(name for name, *_ in self.flows),
+            link_names=tuple(self.links),
+            flows_count=np.array([count for _, count, *_ in self.flows]),
+            paths=paths,
+            bytes_per_s=np.array(list(self.links.values())),
+            exact=self.exact,
+        )
+
+
+def uniform(fabric: Fabric, group: Group | None = None) -> Classes | None:
+    """Return the classes of a uniform all-to-all, every rank to every other member of its group, all groups at once.
+
+    The group is all ranks unless given. None where a tier declares no classes: a group that fills only part of a grid,
+    or axes over switches.
+    """
+    whole = group is None or (group.size == fabric.ranks_count and group.stride == 1)
+    held = [tier.ranks_count for tier in fabric.tiers] if group is None else [float(m) for m in members(fabric, group)]
+    made = _Quotient()
+    for place, tier in enumerate(fabric.tiers):
+        inner = held[place - 1] if place else 1.0
+        if held[place] <= inner:
+            continue
+        if tier.structure in SWITCHED:
+            rails = tier.scale_out and (tier.wiring.levels_count or 1) > 1
+            if rails and not whole:
+                return None
+            _switched(made, fabric, place, held, leaf_ranks(tier, round(fabric.ranks_count)) if rails else 0)
+        elif tier.structure in GRIDS:
+            if held[place] < tier.ranks_count or not _grid(made, fabric, place):
+                return None
+        else:
+            return _dragonfly(fabric) if whole and len(fabric.tiers) == place + 1 else None
+    return made.classes()
+
+
+def _switched(made: _Quotient, fabric: Fabric, place: int, held: list[float], leaf: int) -> None:
+    """Add the flows whose smallest common tier is switched: up through the switches inside, and down again."""
+    tier = fabric.tiers[place]
+    peers = held[place] - (held[place - 1] if place else 1.0)
+    up: dict[str, float] = {}
+    for below in _chain(fabric, place):
+        stage = fabric.tiers[below]
+        unit = 1.0 if stage.own_ports or not below else fabric.tiers[below - 1].ranks_count
+        up[made.link(f"{stage.name} links", stage.bytes_per_s * unit)] = unit * peers
+    if tier.bisection_frac < 1.0 and not leaf:
+        half = held[place] / 2.0
+        trunk = made.link(f"{tier.name} bisection", tier.bisection_frac * tier.bytes_per_s * tier.ranks_count / 2.0)
+        made.flow(f"{tier.name}, near half", peers - half, tier.latency_s, _scaled(up, (peers - half) / peers))
+        far = {**_scaled(up, half / peers), trunk: tier.ranks_count / 2.0 * half}
+        made.flow(f"{tier.name}, far half", half, tier.latency_s, far)
+        return
+    if leaf:
+        pod_nodes = fabric.ranks_per_pod / (tier.wiring.rails_count or 1.0)
+        same = max(leaf - pod_nodes, 0.0)
+        leaves = made.link(f"{tier.name} leaf uplinks", tier.bisection_frac * tier.bytes_per_s * leaf)
+        made.flow(f"{tier.name}, one leaf", same, tier.latency_s / 2.0, _scaled(up, same / peers))
+        far = {**_scaled(up, (peers - same) / peers), leaves: leaf * (peers - same)}
+        made.flow(f"{tier.name}, over spines", peers - same, tier.latency_s, far)
+        return
+    made.flow(tier.name, peers, tier.latency_s, up)
+
+
+def _scaled(loads: dict[str, float], share: float) -> dict[str, float]:
+    return {name: load * share for name, load in loads.items()}
+
+
+def _chain(fabric: Fabric, place: int) -> Iterator[int]:
+    """Yield the switched tiers that a flow climbs, from the outermost in."""
+    while True:
+        yield place
+        if fabric.tiers[place].own_ports or not place:
+            return
+        place -= 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Axis:
+    """One axis of a grid: its length, how it is joined, and the rates of its links, by name."""
+
+    tier: int
+    length: int
+    structure: str
+    rates: dict[str, float]
+
+    def load(self, vertex_ranks: float, others: float) -> float:
+        """Return how many flows cross its fullest link, of those that differ along it and along `others` more ways."""
+        pairs = vertex_ranks**2 * others
+        if self.structure == "full_mesh":
+            return pairs
+        if self.structure == "mesh":
+            return pairs * (self.length // 2) * -(-self.length // 2)
+        around = self.length**2 // 4  # sum of the hops to all others, both ways round
+        return pairs * (around / 2.0 if self.length > 2 else 1.0)
+
+
+def _grid(made: _Quotient, fabric: Fabric, place: int) -> bool:
+    """Add the flows whose smallest common tier is a grid, by the axes along which the ends differ; False if unknown."""
+    first = _innermost_grid(fabric, place)
+    if first and fabric.tiers[first].own_ports:
+        return False
+    axes = _axes(fabric, first, place)
+    base = fabric.tiers[first - 1].ranks_count if first else 1.0
+    joined = extends(fabric.tiers[place], fabric.tiers[place - 1] if place else None)
+    for differs in product((False, True), repeat=len(axes)):
+        used = [axis for axis, different in zip(axes, differs, strict=True) if different]
+        if not used or max(axis.tier for axis in used) != place:
+            continue
+        ways = prod(axis.length - 1 for axis in used)
+        loads: dict[str, float] = {}
+        if base > 1.0:
+            inside = fabric.tiers[first - 1]
+            loads[made.link(f"{inside.name} links", inside.bytes_per_s)] = base * ways
+        for axis in used:
+            made.exact = made.exact and (axis.structure != "mesh" or axis.length == 2)
+            for name, rate in axis.rates.items():
+                loads[made.link(name, rate)] = axis.load(base, ways / (axis.length - 1))
+        latency = sum(_mean_hops(axis) for axis in used) * fabric.tiers[place].latency_s
+        latency += fabric.tiers[first - 1].latency_s if base > 1.0 else 0.0
+        made.flow(f"{fabric.tiers[place].name}, {len(used)} of {len(axes)} axes", base * ways, latency, loads)
+    if joined:
+        made.flows = [flow for flow in made.flows if not flow[0].startswith(f"{fabric.tiers[place - 1].name}, ")]
+    return True
+
+
+def _mean_hops(axis: _Axis) -> float:
+    """Return the mean hops between two different places of an axis."""
+    if axis.structure == "full_mesh":
+        return 1.0
+    if axis.structure == "mesh":
+        return (axis.length + 1.0) / 3.0
+    return axis.length**2 // 4 / (axis.length - 1.0)
+
+
+def _innermost_grid(fabric: Fabric, place: int) -> int:
+    """Return the innermost of the grids that stand directly over each other, up to `place`."""
+    while place and fabric.tiers[place - 1].structure in GRIDS:
+        place -= 1
+    return place
+
+
+def _axes(fabric: Fabric, lowest: int, place: int) -> list[_Axis]:
+    """Return the axes of the grids from `lowest` to `place`, the innermost first."""
+    found: list[_Axis] = []
+    base = fabric.tiers[lowest - 1].ranks_count if lowest else 1.0
+    for number in range(lowest, place + 1):
+        tier = fabric.tiers[number]
+        dims = tier.dims or (round(tier.arity_count),)
+        if extends(tier, fabric.tiers[number - 1] if number else None):
+            found = _lengthened(found, tier, number, fabric.tiers[number - 1].ranks_count)
+            continue
+        rate = tier.bytes_per_s * base / ports_count(tier.structure, dims)
+        for axis, length in enumerate(dims):
+            doubled = 2.0 if tier.structure == "torus" and length == 2 else 1.0
+            rates = {f"{tier.name} axis {axis + 1}": rate * doubled}
+            if length > 1:
+                found.append(_Axis(tier=number, length=length, structure=tier.structure, rates=rates))
+    return found
+
+
+def _lengthened(axes: list[_Axis], tier: FabricTier, number: int, cube_ranks: float) -> list[_Axis]:
+    """Return the axes of meshes that a tier joins at their faces."""
+    inner = [axis.length for axis in axes]
+    cells = sum(2 * prod(inner) // side for side in inner)
+    rate = tier.bytes_per_s * cube_ranks / cells
+    return [
+        _Axis(
+            tier=number,
+            length=axis.length * more,
+            structure=tier.structure,
+            rates={**axis.rates, f"{tier.name} faces {place}": rate} if more > 1 else axis.rates,
+        )
+        for place, (axis, more) in enumerate(zip(axes, tier.dims, strict=True), start=1)
+    ]
+
+
+def _dragonfly(fabric: Fabric) -> Classes | None:
+    """Return the classes under turning all groups by one: the flows of the first group stand for all.
+
+    Links are alike where they lead from the same to the same member, as many groups on.
+    """
+    topology = draw(fabric)
+    inside = round(fabric.tiers[-2].ranks_count) if len(fabric.tiers) > 1 else 1
+    groups = round(fabric.ranks_count) // inside
+    ranks, links = topology.ranks, topology.links
+    src = np.repeat(ranks[:inside], len(ranks))
+    dst = np.tile(ranks, inside)
+    src, dst = src[src != dst], dst[src != dst]
+    paths = route(topology, src, dst)
+    member = links.src % inside * inside + links.dst % inside
+    orbit = member * groups + (links.dst // inside - links.src // inside) % groups
+    names, first, place = np.unique(orbit, return_index=True, return_inverse=True)
+    quotient = Incidence(
+        start=paths.start,
+        link=place[paths.link],
+        share_frac=paths.share_frac,
+        latency_s=paths.latency_s,
+        links_count=len(names),
+    )
+    return Classes(
+        flow_names=tuple(f"from member {here} to rank {there}" for here, there in zip(src, dst, strict=True)),
+        link_names=tuple(topology.link_name(int(number)) for number in first),
+        flows_count=np.full(len(src), 1.0 / inside),
+        paths=quotient,
+        bytes_per_s=links.bytes_per_s[first],
+        exact=True,
+    )
