@@ -11,7 +11,6 @@ from superpod.catalog.schema import Pod, ScaleOut, Tier, Wiring
 from superpod.errors import CatalogueError, ScenarioError
 from superpod.result import Num
 
-
 SWITCHED = ("switch", "clos")
 
 
@@ -158,6 +157,4 @@ def _hosts(reader: FactReader, pod: Pod) -> HostPorts | None:
         )
     count = reader.number("host.cpus_count", pod.host.cpus_count)
     rate = reader.number("host.bandwidth_bytes_per_s", pod.host.bandwidth_bytes_per_s)
-    return HostPorts(
-        tier=place.name, per_instance_count=count * place.chips_count / pod.chips_count, bytes_per_s=rate
-    )
+    return HostPorts(tier=place.name, per_instance_count=count * place.chips_count / pod.chips_count, bytes_per_s=rate)

@@ -25,7 +25,7 @@ class LinkKind:
 
     One instance of the tier holds `ranks_count` ranks; its traffic may pass through ranks where `transit` is set, as in
     a mesh; `ideal` marks a tier whose switch chips are not published, drawn as one without limits of its own;
-    `shares_port_with` names the tier whose ports its links use, if any.
+    `shares_port_with` names the tier whose ports its links use, if any. `lanes_per_cable_count` links run in one cable.
     """
 
     tier: str
@@ -34,6 +34,7 @@ class LinkKind:
     transit: bool = False
     ideal: bool = False
     shares_port_with: str = ""
+    lanes_per_cable_count: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

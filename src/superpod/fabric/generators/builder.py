@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from superpod.fabric.tiers import FabricTier
 from superpod.fabric.topology import SWITCH, FloatArray, IntArray, LinkKind, Links, Nodes, Topology, joined
 
 
@@ -16,9 +17,19 @@ class Builder:
     _links: list[Links] = field(default_factory=list)
     _count: int = 0
 
-    def kind(self, kind: LinkKind) -> int:
+    def kind(self, tier: FabricTier, *, transit: bool = False, ideal: bool = False) -> int:
         """Register a tier's links and return their index."""
-        self.kinds.append(kind)
+        self.kinds.append(
+            LinkKind(
+                tier=tier.name,
+                medium=tier.medium,
+                ranks_count=tier.ranks_count,
+                transit=transit,
+                ideal=ideal,
+                shares_port_with="" if tier.own_ports or not self.kinds else self.kinds[-1].tier,
+                lanes_per_cable_count=tier.wiring.lanes_per_cable_count or 1.0,
+            )
+        )
         return len(self.kinds) - 1
 
     def nodes(self, kind: int, count: int, *, tier: int = -1, plane: int = 0, home: IntArray | None = None) -> IntArray:

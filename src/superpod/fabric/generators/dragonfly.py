@@ -5,7 +5,6 @@ import numpy as np
 from superpod.fabric.generators.builder import Builder
 from superpod.fabric.generators.drawn import Drawn
 from superpod.fabric.tiers import FabricTier
-from superpod.fabric.topology import LinkKind
 
 
 def gateways(group_ranks: int, groups: int) -> int:
@@ -18,7 +17,7 @@ def dragonfly(builder: Builder, drawn: Drawn, tier: FabricTier, inside_ranks: in
 
     A group's bandwidth B x ranks is spread evenly over the others (Kim et al. 2008, doi:10.1145/1394608.1382129).
     """
-    kind = builder.kind(LinkKind(tier=tier.name, medium=tier.medium, ranks_count=tier.ranks_count, transit=True))
+    kind = builder.kind(tier, transit=True)
     groups = round(tier.ranks_count / inside_ranks)
     members = drawn.ranks.reshape(-1, groups, inside_ranks)
     links = gateways(inside_ranks, groups)

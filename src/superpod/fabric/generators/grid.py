@@ -10,7 +10,7 @@ from superpod.errors import ScenarioError
 from superpod.fabric.generators.builder import Builder
 from superpod.fabric.generators.drawn import Drawn
 from superpod.fabric.tiers import FabricTier
-from superpod.fabric.topology import SPARE, IntArray, LinkKind
+from superpod.fabric.topology import SPARE, IntArray
 
 
 def grid(builder: Builder, drawn: Drawn, tier: FabricTier, inside: FabricTier | None) -> Drawn:
@@ -23,7 +23,7 @@ def grid(builder: Builder, drawn: Drawn, tier: FabricTier, inside: FabricTier | 
     on_hubs = hubs is not None and hubs.shape[0] == hubs.shape[2] == 1
     if longer and drawn.grid is not None:
         on_hubs = drawn.grid.size < len(drawn.ranks)
-    kind = builder.kind(LinkKind(tier=tier.name, medium=tier.medium, ranks_count=tier.ranks_count, transit=not on_hubs))
+    kind = builder.kind(tier, transit=not on_hubs)
     if longer:
         return _faces(builder, drawn, tier, kind)
     vertices = hubs[0, :, 0] if on_hubs and hubs is not None else drawn.ranks

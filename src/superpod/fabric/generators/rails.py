@@ -5,7 +5,6 @@ import numpy as np
 from superpod.fabric.generators.builder import Builder
 from superpod.fabric.generators.drawn import Drawn
 from superpod.fabric.tiers import FabricTier
-from superpod.fabric.topology import LinkKind
 
 
 def leaf_ranks(tier: FabricTier, ranks: int) -> int:
@@ -22,7 +21,7 @@ def rails(builder: Builder, drawn: Drawn, tier: FabricTier) -> Drawn:
     """
     planes, count = int(tier.wiring.planes_count or 1), int(tier.wiring.rails_count or 1)
     radix = int(tier.wiring.switch_ports_count or 2 * len(drawn.ranks))
-    kind = builder.kind(LinkKind(tier=tier.name, medium=tier.medium, ranks_count=tier.ranks_count))
+    kind = builder.kind(tier)
     rate = tier.bytes_per_s / planes
     place = np.arange(len(drawn.ranks))
     nodes = -(-len(drawn.ranks) // count)

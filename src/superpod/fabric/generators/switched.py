@@ -6,7 +6,7 @@ from superpod.errors import ScenarioError
 from superpod.fabric.generators.builder import Builder
 from superpod.fabric.generators.drawn import Drawn
 from superpod.fabric.tiers import FabricTier, HostPorts
-from superpod.fabric.topology import HOST, SPARE, IntArray, LinkKind
+from superpod.fabric.topology import HOST, SPARE, IntArray
 
 
 def switched(builder: Builder, drawn: Drawn, tier: FabricTier, inside_ranks: int, hosts: HostPorts | None) -> Drawn:
@@ -17,14 +17,7 @@ def switched(builder: Builder, drawn: Drawn, tier: FabricTier, inside_ranks: int
     trunk between two halves. Where W is not published, one switch without limits of its own stands for all.
     """
     planes, per_plane = int(tier.wiring.planes_count or 1), int(tier.wiring.switches_count or 1)
-    kind = builder.kind(
-        LinkKind(
-            tier=tier.name,
-            medium=tier.medium,
-            ranks_count=tier.ranks_count,
-            ideal=tier.wiring.switches_count is None,
-        )
-    )
+    kind = builder.kind(tier, ideal=tier.wiring.switches_count is None)
     own = tier.own_ports or drawn.hubs is None
     units = drawn.ranks[None, :, None] if own else _units(drawn, tier, planes)
     unit_ranks = 1 if own or drawn.hubs is None else len(drawn.ranks) // drawn.hubs.shape[1]

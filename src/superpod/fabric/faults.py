@@ -1,0 +1,227 @@
+"""What breaks: links, cables and their modules, switches, whole planes, ranks, trays.
+
+A fault is written `kind:tier:…`; parts in brackets may be left out:
+
+switch:TIER:[PLANE:]N   the N-th switch of a tier (of one plane of it)
+plane:TIER:P            every switch and link of plane P of a tier, and of tiers with equally many planes
+cable:TIER:N            the N-th cable of a tier, with all links that run in it
+module:TIER:N           one end of a cable: modules 2N and 2N + 1 end cable N
+links:TIER:SHARE        a random share of a tier's cables, drawn with the seed
+rank:N                  one rank, with all its links
+instance:TIER:N         a whole instance of a tier: its ranks, hosts and switches (a tray, a node, a rack)
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from superpod.errors import ScenarioError, did_you_mean
+from superpod.fabric.topology import RANK, SWITCH, BoolArray, IntArray, Topology
+
+FORM = {
+    "switch": "switch:TIER:[PLANE:]N",
+    "plane": "plane:TIER:P",
+    "cable": "cable:TIER:N",
+    "module": "module:TIER:N",
+    "links": "links:TIER:SHARE",
+    "rank": "rank:N",
+    "instance": "instance:TIER:N",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Damage:
+    """A fabric after faults: what is left, and which ranks the rest can no longer reach."""
+
+    topology: Topology
+    links_lost_count: int
+    isolated: IntArray
+
+    @property
+    def alive(self) -> IntArray:
+        """The ranks that can still reach each other."""
+        return np.setdiff1d(self.topology.ranks, self.isolated)
+
+
+def fail(topology: Topology, faults: Sequence[str], seed: int = 0) -> Damage:
+    """Return the topology without what the faults break.
+
+    Raises ScenarioError for a fault that cannot be read, or names what the fabric has not.
+    """
+    dead = np.zeros(len(topology.links), dtype=bool)
+    for number, fault in enumerate(faults):
+        dead |= broken(topology, fault, seed + number)
+    left = topology.without(dead)
+    return Damage(topology=left, links_lost_count=int(dead.sum()), isolated=cut_off(left))
+
+
+def broken(topology: Topology, fault: str, seed: int = 0) -> BoolArray:
+    """Return which links a fault takes away, in both directions."""
+    kind, *rest = fault.strip().split(":")
+    if kind not in FORM:
+        raise ScenarioError(
+            f"cannot read {fault!r}",
+            where="--fail",
+            hint=did_you_mean(kind, FORM) or f"one of {', '.join(FORM.values())}",
+        )
+    if kind == "rank":
+        rest = ["", *rest]
+    tier = _tier(topology, rest[0] if rest else "", fault) if kind != "rank" else -1
+    return BREAKERS[kind](topology, fault, tier, _numbers(rest[1:], fault, kind), seed)
+
+
+def cut_off(topology: Topology) -> IntArray:
+    """Return the ranks outside the largest part of the fabric in which everything reaches everything."""
+    part = np.arange(topology.nodes_count)
+    links = topology.links
+    while True:
+        nearer = part.copy()
+        np.minimum.at(nearer, links.dst, part[links.src])
+        nearer = nearer[nearer]
+        if np.array_equal(nearer, part):
+            break
+        part = nearer
+    ranks = topology.ranks
+    sizes = np.bincount(part[ranks], minlength=topology.nodes_count)
+    outside: IntArray = ranks[part[ranks] != int(sizes.argmax())]
+    return outside
+
+
+def _tier(topology: Topology, name: str, fault: str) -> int:
+    names = [kind.tier for kind in topology.kinds]
+    if name not in names:
+        raise ScenarioError(
+            f"no tier {name!r} in {fault!r}",
+            where="--fail",
+            hint=did_you_mean(name, names) or f"the tiers are {', '.join(names)}",
+        )
+    return names.index(name)
+
+
+def _numbers(words: Sequence[str], fault: str, kind: str) -> list[float]:
+    try:
+        found = [float(word) for word in words]
+    except ValueError:
+        found = []
+    whole = kind == "links" or all(number == int(number) for number in found if np.isfinite(number))
+    if not found or not whole or not all(np.isfinite(number) and number >= 0 for number in found):
+        raise ScenarioError(f"cannot read {fault!r}", where="--fail", hint=f"write {FORM[kind]}")
+    return found
+
+
+def _checked(number: float, count: int, what: str) -> int:
+    if number >= count:
+        raise ScenarioError(f"there is no {what} {number:g}", where="--fail", hint=f"they count from 0 to {count - 1}")
+    return int(number)
+
+
+def _touching(topology: Topology, nodes: BoolArray) -> BoolArray:
+    """Return the links that end at one of the nodes."""
+    return np.asarray(nodes[topology.links.src] | nodes[topology.links.dst])
+
+
+def _marked(topology: Topology, nodes: IntArray) -> BoolArray:
+    mask = np.zeros(topology.nodes_count, dtype=bool)
+    mask[nodes] = True
+    return mask
+
+
+def _switch(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
+    del seed
+    nodes = topology.nodes
+    here = (nodes.kind == SWITCH) & (nodes.tier == tier)
+    if len(numbers) > 1:
+        planes = int(nodes.plane[here].max(initial=-1)) + 1
+        here &= nodes.plane == _checked(numbers[0], planes, f"plane of {topology.kinds[tier].tier}")
+    ids = np.flatnonzero(here)
+    chosen = ids[_checked(numbers[-1], len(ids), f"switch of {topology.kinds[tier].tier} ({fault})")]
+    return _touching(topology, _marked(topology, np.array([chosen])))
+
+
+def _plane(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
+    del fault, seed
+    nodes, links = topology.nodes, topology.links
+    switch = nodes.kind == SWITCH
+    planes = {
+        place: int(nodes.plane[switch & (nodes.tier == place)].max(initial=0)) + 1
+        for place in range(len(topology.kinds))
+    }
+    plane = _checked(numbers[-1], planes[tier], f"plane of {topology.kinds[tier].tier}")
+    paired = [place for place, count in planes.items() if count == planes[tier]]
+    gone = switch & np.isin(nodes.tier, paired) & (nodes.plane == plane)
+    return np.asarray(_touching(topology, gone) & np.isin(links.kind, paired))
+
+
+def cables(topology: Topology, tier: int) -> list[IntArray]:
+    """Return the links of each cable of a tier, both directions; links from one node to neighbouring ones share one."""
+    links = topology.links
+    lanes = int(topology.kinds[tier].lanes_per_cable_count)
+    forward = np.flatnonzero((links.kind == tier) & (links.src < links.dst))
+    forward = forward[np.lexsort((links.dst[forward], links.src[forward]))]
+    place = {(int(links.src[link]), int(links.dst[link])): int(link) for link in np.flatnonzero(links.kind == tier)}
+    found = []
+    for first in range(0, len(forward), lanes):
+        some = forward[first : first + lanes]
+        back = [place[int(links.dst[link]), int(links.src[link])] for link in some]
+        found.append(np.concatenate((some, back)))
+    return found
+
+
+def _cable(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
+    del fault, seed
+    every = cables(topology, tier)
+    return _of_links(topology, every[_checked(numbers[0], len(every), f"cable of {topology.kinds[tier].tier}")])
+
+
+def _module(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
+    return _cable(topology, fault, tier, [numbers[0] // 2], seed)
+
+
+def _random(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
+    every = cables(topology, tier)
+    if numbers[0] > 1.0:
+        raise ScenarioError(f"a share of {numbers[0]:g} in {fault!r}", where="--fail", hint="from 0 to 1")
+    chosen = np.random.default_rng(seed).permutation(len(every))[: round(numbers[0] * len(every))]
+    links = np.concatenate([every[number] for number in chosen]) if len(chosen) else np.zeros(0, dtype=np.int64)
+    return _of_links(topology, links)
+
+
+def _of_links(topology: Topology, links: IntArray) -> BoolArray:
+    mask = np.zeros(len(topology.links), dtype=bool)
+    mask[links] = True
+    return mask
+
+
+def _rank(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
+    del fault, tier, seed
+    ranks = topology.ranks
+    return _touching(topology, _marked(topology, ranks[[_checked(numbers[0], len(ranks), "rank")]]))
+
+
+def _instance(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
+    del fault, seed
+    size = int(topology.kinds[tier].ranks_count)
+    nodes = topology.nodes
+    instances = -(-len(topology.ranks) // size)
+    wanted = _checked(numbers[0], instances, f"instance of {topology.kinds[tier].tier}")
+    inside = (nodes.home >= 0) & (nodes.home // size == wanted)
+    gone = inside & ((nodes.kind == RANK) | (nodes.tier <= tier))
+    # A switch that only the lost ranks hang on is lost with them.
+    links = topology.links
+    switch = (nodes.kind == SWITCH) & (nodes.tier <= tier)
+    below = (nodes.home[links.dst] >= 0) & switch[links.src]
+    total = np.bincount(links.src[below], minlength=topology.nodes_count)
+    lost = np.bincount(links.src[below], weights=gone[links.dst[below]], minlength=topology.nodes_count)
+    return _touching(topology, gone | (switch & (total > 0) & (lost == total)))
+
+
+BREAKERS: dict[str, Callable[[Topology, str, int, list[float], int], BoolArray]] = {
+    "switch": _switch,
+    "plane": _plane,
+    "cable": _cable,
+    "module": _module,
+    "links": _random,
+    "rank": _rank,
+    "instance": _instance,
+}
