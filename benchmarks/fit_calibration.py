@@ -14,6 +14,10 @@ from typing import Any
 import numpy as np
 from scipy.optimize import least_squares
 
+from superpod.catalog.load import Catalogue
+from superpod.fabric.collectives.expert_exchange import Routing
+from superpod.validate.collectives import ELEMENT_BYTES, expert_time, fabric_of, predict
+
 JOIN = 4.0
 
 
@@ -122,84 +126,59 @@ def mla_fit(points: list[dict[str, Any]], peak: float, bandwidth: float) -> None
     )
 
 
-def link_fit(name: str, rows: Any, bandwidth: float, *, steps: bool = True) -> None:
-    """Fit (efficiency, floor, step, ramp) to rows of (ranks, wire bytes, seconds)."""
-    n, wire, t = np.array(rows, dtype=float).T
-
-    def model(x: Any) -> Any:
-        return x[1] + (x[2] * np.log2(n) if steps else 0) + (wire + np.sqrt(wire * x[3] * 1e6)) / (x[0] * bandwidth)
-
-    x, median, p90, worst = fit(model, [0.7, 1e-5, 1e-6, 1.0], ([0.2, 0, 0, 0], [1.0, 2e-4, 5e-5, 1000]), t)
-    print(
-        f"  {name}: efficiency {x[0]:.3f} floor {x[1] * 1e6:.1f} us step {x[2] * 1e6:.2f} us ramp {x[3]:.3f} MB"
-        f" | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}"
-    )
-
-
-def nccl_rows(
-    points: list[dict[str, Any]], hardware: str, kind: str, title: str, factor: Callable[[float], float]
-) -> list[Any]:
-    """Return (ranks, wire bytes, seconds) of an NCCL ladder; busbw points are turned into times."""
-    rows = []
-    for p in points:
-        if (
-            not p["hardware"].startswith(hardware)
-            or p["config"].get("collective") != kind
-            or title not in p["source"]["title"]
-        ):
-            continue
-        n, size, metric = p["chips"], p["config"]["bytes"], p["metric"]
-        wire = factor(n) * size
-        rows.append((n, wire, metric["value"] * 1e-6 if metric["name"] == "time" else wire / (metric["value"] * 1e9)))
-    return rows
-
-
 # Published two-column tables: (ranks, dispatch us, combine us) for 128 tokens, hidden 7168, top-8.
 DEEPEP_ASCEND = ((8, 132, 126), (16, 139, 135), (32, 153, 151))  # Atlas A3, sgl-kernel-npu DeepEP-Ascend README
 CLOUDMATRIX_FUSED = ((8, 116, 118), (256, 152, 149))  # arXiv 2506.12708, CANN EP operator table
-DEEPEP_IB = ((16, 118, 195), (32, 155, 273), (64, 173, 314), (128, 192, 369), (256, 194, 360))  # DeepEP docs/legacy.md
 
 
-def moe_rows(table: Any, domain: int, dispatch_bytes: float, combine_bytes: float) -> list[Any]:
-    """Return (ranks, wire bytes, seconds) of dispatch and combine; bytes inside one `domain` do not cross the wire."""
-    rows = []
-    for ranks, dispatch, combine in table:
-        leaving = 128 * 8 * (1 - domain / ranks)
-        rows += [(ranks, leaving * dispatch_bytes, dispatch * 1e-6), (ranks, leaving * combine_bytes, combine * 1e-6)]
-    return rows
+def link_fit(
+    name: str,
+    link: str,
+    start: dict[str, float],
+    errors_of: Callable[[Catalogue], list[float]],
+) -> None:
+    """Fit numbers of a link file, by path, to log errors of predictions; print them with what is left."""
+    paths, first = list(start), np.array(list(start.values()))
+
+    def logs(x: Any) -> Any:
+        moved = {f"links/{link}:{path}": float(value) for path, value in zip(paths, np.exp(x) * first, strict=True)}
+        return np.log1p(np.array(errors_of(Catalogue(overrides=moved))))
+
+    found = least_squares(logs, np.zeros(len(paths)), loss="soft_l1", f_scale=0.1, diff_step=1e-3)
+    error = np.abs(np.expm1(logs(found.x)))
+    values = ", ".join(f"{path} {value:.4g}" for path, value in zip(paths, np.exp(found.x) * first, strict=True))
+    print(f"  {name}: {values} | {len(error)} rows median {np.median(error):.1%}", end=" ")
+    print(f"P90 {np.quantile(error, 0.9):.1%} max {error.max():.1%}")
 
 
-def throughput_rows(points: list[dict[str, Any]]) -> list[Any]:
-    """Return (ranks, wire bytes, seconds) of DeepEP-Ascend's 4,096-token rows, one copy a token and rank visited."""
-    rows = []
-    for p in points:
-        if "sgl-kernel-npu" in p["source"]["title"]:
-            n = p["chips"]
-            copies = n * (1 - (1 - 1 / n) ** 8) * (1 - 1 / n)
-            for size, rate in ((7168 + 448, p["metric"]["value"]), (14336, p["also"]["combine_bottleneck_bw"])):
-                rows.append((n, 4096 * copies * size, 4096 * copies * size / (rate * 1e9)))
-    return rows
+def point_errors(points: list[dict[str, Any]], wanted: Callable[[dict[str, Any]], bool]) -> Any:
+    """Return a function from a catalogue to the errors of all wanted collective points."""
+    chosen = [point for point in points if point["kind"] == "collective" and wanted(point)]
+    return lambda catalogue: [row.error_frac for point in chosen for row in predict(catalogue, point)]
 
 
-def ring_reduce(ranks: float) -> float:
-    """Return wire bytes over message bytes of a ring all-reduce."""
-    return 2 * (ranks - 1) / ranks
+def table_errors(catalogue: Catalogue) -> list[float]:
+    """Return the errors of the two published latency ladders over UB, a die a rank."""
+    errors: list[float] = []
+    for ranks, dispatch, combine in DEEPEP_ASCEND + CLOUDMATRIX_FUSED:
+        fabric = fabric_of(catalogue, "cloudmatrix384", float(ranks))
+        for way, element, measured in (("dispatch", "INT8", dispatch), ("combine", "BF16", combine)):
+            spent = expert_time(
+                way, fabric, ranks, 128.0, 7168 * ELEMENT_BYTES[element], Routing(top_k_count=8.0), batched=False
+            )
+            errors.append(spent / (measured * 1e-6) - 1.0)
+    return errors
 
 
-def ring_gather(ranks: float) -> float:
-    """Return wire bytes over message bytes of an all-gather, a reduce-scatter or an all-to-all."""
-    return (ranks - 1) / ranks
+def sized(title: str, hardware: str, smallest: float, largest: float) -> Callable[[dict[str, Any]], bool]:
+    """Return whether a point is of a source and a machine, and between two sizes."""
 
+    def wanted(point: dict[str, Any]) -> bool:
+        size = point["config"].get("bytes", 0.0)
+        named = title in point["source"]["title"] and point["hardware"].startswith(hardware)
+        return named and smallest <= size <= largest
 
-def in_network(rows: list[Any]) -> list[Any]:
-    """Return an all-reduce ladder with the bytes that a rank exchanges with switches that add: S (n + 1)/n."""
-    return [(n, wire / ring_reduce(n) * (n + 1) / n, seconds) for n, wire, seconds in rows]
-
-
-def between_nodes(rows: list[Any], nodes: int, local: int) -> list[Any]:
-    """Return an all-reduce ladder with the bytes that cross the scale-out network, messages over 0.3 MB."""
-    crossing = [(nodes, wire / ring_reduce(n) * ring_reduce(nodes) / local, t) for n, wire, t in rows]
-    return [row for row in crossing if row[1] > 3e5 * ring_reduce(nodes) / local]
+    return wanted
 
 
 def fit_operators(points: list[dict[str, Any]]) -> None:
@@ -223,30 +202,39 @@ def fit_operators(points: list[dict[str, Any]]) -> None:
 
 
 def fit_links(points: list[dict[str, Any]]) -> None:
-    """Print the fits of collectives: wire bytes over the injection bandwidth of one direction."""
-    kinds = {
-        "all_reduce": ring_reduce,
-        "all_gather": ring_gather,
-        "reduce_scatter": ring_gather,
-        "alltoall": ring_gather,
-    }
+    """Print the fits of transports: their numbers moved until `superpod.validate` meets the points."""
+    huge = float(2**40)
+
+    def errors(title: str, hardware: str, smallest: float = 0.0, largest: float = huge) -> Any:
+        return point_errors(points, sized(title, hardware, smallest, largest))
+
+    def kernels(title: str, hardware: str, metric: str) -> Any:
+        return point_errors(
+            points,
+            lambda p: (
+                title in p["source"]["title"] and p["hardware"].startswith(hardware) and p["metric"]["name"] == metric
+            ),
+        )
+
     print("links")
-    link_fit("NVLink3 all-reduce", nccl_rows(points, "DGX-class A100", "all_reduce", "vTrain", ring_reduce), 300e9)
-    for hardware in ("H100 SXM", "H200 SXM"):
-        for kind, factor in kinds.items():
-            rows = nccl_rows(points, hardware, kind, "APEX", factor)
-            link_fit(f"NVLink4 {hardware} {kind}", rows, 450e9, steps=False)
-    ladders = {
-        name: nccl_rows(points, hardware, "all_reduce", "ML Eng", ring_reduce)
-        for name, hardware in (("H200", "HGX H200, 8"), ("B200", "AWS P6-B200"), ("4 x B200", "4x AWS P6-B200"))
-    }
-    link_fit("NVLink4 8 x H200 in-network", in_network(ladders["H200"]), 450e9, steps=False)
-    link_fit("NVLink5 8 x B200 in-network", in_network(ladders["B200"]), 900e9, steps=False)
-    link_fit("EFA 400G, 4 nodes all-reduce", between_nodes(ladders["4 x B200"], 4, 8), 50e9)
-    link_fit("InfiniBand 400G all-to-all, DeepEP low latency", moe_rows(DEEPEP_IB, 8, 7408, 14336), 50e9)
-    short = moe_rows(DEEPEP_ASCEND + CLOUDMATRIX_FUSED, 1, 7168 + 448, 14336)
-    link_fit("UB1 all-to-all a die, 128 tokens", short, 175e9)
-    link_fit("UB1 all-to-all a die, 128 and 4,096 tokens", short + throughput_rows(points), 175e9)
+    bases = {"regimes.LL.base_s": 33e-6, "regimes.LL128.base_s": 41e-6, "regimes.Simple.base_s": 35e-6}
+    link_fit("A100 rings", "nvlink3", {"efficiency_frac": 0.74, **bases}, errors("vTrain", "DGX-class A100"))
+    link_fit("8 x H200 rings of NCCL 2.18", "nvlink4", {"efficiency_frac": 0.8}, errors("APEX+", "H200", 2**23))
+    added = {"in_network.base_s": 50e-6, "in_network.rate_frac": 0.82}
+    link_fit("8 x H200 in-network", "nvlink4", added, errors("ML Eng", "HGX H200", 2**24))
+    link_fit("8 x B200 in-network", "nvlink5", added, errors("ML Eng", "AWS P6-B200", 2**24))
+    link_fit("MI300X", "xgmi", {"efficiency_frac": 0.7}, errors("ML Eng", "MI300X"))
+    steps = {"regimes.LL.step_s": 80e-6, "regimes.LL128.step_s": 80e-6, "regimes.Simple.step_s": 80e-6}
+    between = errors("ML Eng", "4x AWS P6-B200", 2**18)
+    link_fit("4 x 8 B200 over EFA", "efa-400g", {"efficiency_frac": 0.95, **steps}, between)
+    latency = {"expert_latency.dispatch_s": 40e-6, "expert_latency.combine_s": 40e-6}
+    inside = point_errors(points, lambda p: p["id"] == "deepep-ll-ep8")
+    link_fit("DeepEP low latency, NVLink of H800", "nvlink4", latency, inside)
+    across = point_errors(points, lambda p: p["id"].startswith("deepep-ll-ep") and p["id"] != "deepep-ll-ep8")
+    link_fit("DeepEP low latency, InfiniBand", "ib-400g", latency, across)
+    link_fit("UB ladders, 128 tokens", "ub1", {**latency, "expert_latency.doubling_s": 4e-6}, table_errors)
+    volume = kernels("sgl-kernel-npu", "Atlas A3", "dispatch_bottleneck_bw")
+    link_fit("UB, 4,096 tokens", "ub1", {"expert_volume.post_s": 18e-6}, volume)
 
 
 def main() -> None:

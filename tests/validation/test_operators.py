@@ -1,4 +1,4 @@
-"""The calibrated operators and collectives against the published measurements that they were fitted to.
+"""The calibrated operators against the published measurements that they were fitted to.
 
 Bands are those of the fits (benchmarks/fit_calibration.py): a slip in a formula or in a calibration file breaks them.
 """
@@ -13,20 +13,12 @@ import pytest
 from superpod.catalog.load import Catalogue
 from superpod.compute.cost import op_time
 from superpod.compute.device import Device
-from superpod.fabric.collectives import collective_time
-from superpod.fabric.tiers import Group
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving
 from superpod.workload.op import gemm
 
 CATALOGUE = Catalogue()
 LAUNCH_S = 29e-6  # what the A100 measurements include of the host, by the fit's intercept
-KINDS = {
-    "all_reduce": "all_reduce",
-    "all_gather": "all_gather",
-    "reduce_scatter": "reduce_scatter",
-    "alltoall": "all_to_all",
-}
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +56,3 @@ def test_matrix_products(
     assert len(errors) >= 10
     assert np.median(errors) < median
     assert np.quantile(errors, 0.9) < p90
-
-
-@pytest.mark.parametrize("kind", sorted(KINDS))
-def test_collectives_of_eight_h200(points: list[dict[str, Any]], kind: str) -> None:
-    """NCCL 2.18, 1 MB to 128 MB; its all-reduce is a ring there, the catalogue's may be faster in the switches."""
-    fabric = machine(CATALOGUE, Scenario(model="llama-2-7b", pod="hgx-h200", work=Serving())).fabric
-    errors = []
-    for point in points:
-        config = point["config"]
-        ours = point["hardware"].startswith("H200") and config.get("collective") == kind
-        if point["kind"] == "collective" and ours and "APEX" in point["source"]["title"] and config["bytes"] >= 2**20:
-            spent = float(collective_time(KINDS[kind], fabric, Group(size=8.0), float(config["bytes"])))
-            errors.append(abs(spent / (point["metric"]["value"] * 1e-6) - 1.0))
-    assert len(errors) >= 4
-    assert np.median(errors) < 0.20

@@ -33,10 +33,10 @@ def parents(n: int) -> list[tuple[int, int]]:
 
 
 def trees(n: int) -> tuple[list[tuple[int, int]], list[tuple[int, int]]]:
-    """Return the edges of both trees: the second is the first in a mirror, or turned by one where n is odd."""
+    """Return the edges of both trees: the second is the first in a mirror, or turned back by one where n is odd."""
     first = parents(n)
     if n % 2:
-        return first, [((member + 1) % n, (parent + 1) % n) for member, parent in first]
+        return first, [((member - 1) % n, (parent - 1) % n) for member, parent in first]
     return first, [(n - 1 - member, n - 1 - parent) for member, parent in first]
 
 
@@ -52,5 +52,4 @@ def steps(kind: str, shape: Sequence[int], message_bytes: float) -> tuple[Step, 
     down = [(parent, member, half) for member, parent in (*first, *second)]
     if kind == "all_reduce":
         return (step([*down, *((member, parent, half) for parent, member, _ in down)]),)
-    top = n - 1 if n % 2 == 0 else 1
-    return (step([*((src, dst, size) for src, dst, size in down if dst != 0), (0, top, half)]),)
+    return (step([*((src, dst, size) for src, dst, size in down if dst != 0), (0, n - 1, half)]),)

@@ -13,8 +13,8 @@ KINDS = ("all_reduce", "all_gather", "reduce_scatter", "broadcast")
 def cost(kind: str, extents: Sequence[Num], message_bytes: Num) -> Cost:
     """Return sum(k_i - 1) steps and (N - 1)/N S over all 2 D links together, twice both to all-reduce.
 
-    T = steps x step + bytes / (2 D b); exact for equal sides k_i, a lower bound otherwise (multiport buckets:
-    Jain & Sabharwal 2010, doi:10.1145/1810085.1810093). A broadcast fills the same links with S.
+    T = steps x step + bytes / (2 D b); exact for equal sides k_i, a lower bound otherwise, 13 % low for 8 x 4
+    (multiport buckets: Jain & Sabharwal 2010, doi:10.1145/1810085.1810093). A broadcast fills the same links with S.
     """
     passes = 2.0 if kind == "all_reduce" else 1.0
     ranks: Num = 1.0
@@ -27,7 +27,10 @@ def cost(kind: str, extents: Sequence[Num], message_bytes: Num) -> Cost:
 
 
 def steps(kind: str, shape: Sequence[int], message_bytes: float) -> tuple[Step, ...]:
-    """Return the rings of each phase; in phase p part c runs along axis (c + p) mod D, one way or the other."""
+    """Return the rings of each phase; in phase p part c runs along axis (c + p) mod D, one way or the other.
+
+    Rings of unequal sides run beside each other until the longest ends, the shorter ones at an even pace.
+    """
     if kind not in KINDS or kind == "broadcast":
         raise refuse("torus", kind, [name for name in KINDS if name != "broadcast"])
     axes = len(shape)
@@ -36,15 +39,14 @@ def steps(kind: str, shape: Sequence[int], message_bytes: float) -> tuple[Step, 
     for phase in range(axes):
         sides = [shape[(axis + phase) % axes] for axis in range(axes)]
         held = [size / side for size, side in zip(held, sides, strict=True)]
-        for turn in range(max(sides) - 1):
-            moving = [
-                (node, _neighbour(node, shape, (axis + phase) % axes, way), held[axis])
-                for axis in range(axes)
-                if turn < sides[axis] - 1
-                for node in range(int(np.prod(shape)))
-                for way in (1, -1)
-            ]
-            scatter.append(step(moving))
+        turns = max(sides) - 1
+        moving = [
+            (node, _neighbour(node, shape, (axis + phase) % axes, way), held[axis] * (sides[axis] - 1) / turns)
+            for axis in range(axes)
+            for node in range(int(np.prod(shape)))
+            for way in (1, -1)
+        ]
+        scatter.append(step(moving, turns))
     gather = list(reversed(scatter))
     if kind == "reduce_scatter":
         return tuple(scatter)

@@ -1,0 +1,91 @@
+"""Which way wins, and why it says so; and how many copies of a token travel."""
+
+import numpy as np
+import pytest
+
+from samples import FABRICS, Level, fabric
+from superpod.errors import ScenarioError
+from superpod.fabric.collectives import COLLECTIVES, choose, collective_time
+from superpod.fabric.collectives.exchange import priced
+from superpod.fabric.collectives.expert_exchange import Routing, sent
+from superpod.fabric.tiers import Group
+
+
+@pytest.mark.parametrize("kind", COLLECTIVES)
+@pytest.mark.parametrize("name", FABRICS)
+def test_the_time_is_the_winners(kind: str, name: str) -> None:
+    for size in (2.0, 8.0, 12.0, 64.0):
+        if size > FABRICS[name].ranks_count:
+            continue
+        for message in (0.0, 1e3, 1e6, 1e9):
+            found = choose(kind, FABRICS[name], Group(size=size), message)
+            spent = float(collective_time(kind, FABRICS[name], Group(size=size), message))
+            assert found.winner.time_s == pytest.approx(spent, rel=1e-12)
+            assert found.winner.latency_s + found.winner.wire_s == pytest.approx(spent, rel=1e-12)
+            assert [way.time_s for way in found.ways] == sorted(way.time_s for way in found.ways)
+            assert found.winner.name in found.reason
+
+
+def test_short_messages_take_short_regimes_and_long_ones_the_switches() -> None:
+    machine = FABRICS["adding switch"]
+    short = choose("all_reduce", machine, Group(size=8.0), 1e3)
+    long = choose("all_reduce", machine, Group(size=8.0), 1e9)
+    assert short.winner.name == "ring LL"
+    assert "waits less" in short.reason
+    assert long.winner.name == "in_network"
+    assert "wires" in long.reason
+    assert {"ring LL", "ring LL128", "ring Simple", "in_network"} <= {way.name for way in long.ways}
+
+
+def test_a_ring_over_all_rails_beats_tier_by_tier_between_nodes() -> None:
+    """Its time is that of the tier whose ports, of all members inside, carry least."""
+    machine = fabric(Level(structure="switch", arity=8), Level(structure="clos", arity=4, scale_out=True))
+    found = choose("all_reduce", machine, Group(size=32.0), 1e10)
+    assert found.winner.name == "ring Simple"
+    inside, outside = machine.tiers
+    assert found.winner.binding_tier == inside.name
+    wire = 2.0 * 31.0 / 32.0 * 1e10 / min(inside.bytes_per_s, 8.0 * outside.bytes_per_s) / inside.link.efficiency_frac
+    assert found.winner.wire_s == pytest.approx(wire)
+    names = [way.name for way in found.ways]
+    assert any(name.startswith("hierarchical (") for name in names)
+
+
+def test_one_rank_and_a_perfect_fabric_need_no_way() -> None:
+    found = choose("all_reduce", FABRICS["switch"], Group(size=1.0), 1e6)
+    assert found.winner.time_s == 0.0
+    assert "one rank" in found.reason
+
+
+def test_unknown_collectives_are_refused() -> None:
+    with pytest.raises(ScenarioError, match="unknown collective"):
+        choose("gossip", FABRICS["switch"], Group(size=8.0), 1e6)
+
+
+def test_a_token_visits_fewer_parts_than_it_has_experts() -> None:
+    free = Routing(top_k_count=8.0)
+    assert free.parts_touched(1.0) == pytest.approx(1.0)
+    assert free.parts_touched(2.0) == pytest.approx(2.0 * (1.0 - 0.5**8))
+    assert free.parts_touched(1e6) == pytest.approx(8.0, rel=1e-4)
+    limited = Routing(top_k_count=8.0, groups_count=8.0, groups_limit_count=4.0)
+    assert limited.parts_touched(8.0) == pytest.approx(4.0 * (1.0 - 0.75**8))  # four of eight nodes
+    assert limited.parts_touched(4.0) == pytest.approx(free.parts_touched(4.0))
+    assert limited.parts_touched(64.0) == pytest.approx(free.parts_touched(32.0))  # half of the ranks are open
+    columns = limited.parts_touched(np.array([4.0, 8.0, 64.0]))
+    np.testing.assert_allclose(columns, [limited.parts_touched(n) for n in (4.0, 8.0, 64.0)], rtol=1e-12)
+
+
+def test_bytes_of_128_tokens() -> None:
+    """DeepEP: 128 tokens x 8 copies x (7,168 + 7168/128 x 4) bytes."""
+    routing = Routing(top_k_count=8.0)
+    straight = sent(routing, 128.0, 7392.0, 256.0, 32.0, deduplicated=False)
+    assert straight.inside_bytes == straight.outside_bytes == 128 * 8 * 7392
+    once = sent(routing, 128.0, 7392.0, 256.0, 32.0, deduplicated=True)
+    assert once.outside_bytes < once.inside_bytes < straight.inside_bytes
+
+
+def test_forwarding_never_carries_less_inside() -> None:
+    machine, group = FABRICS["switch+clos"], Group(size=64.0)
+    for message in (1e5, 1e8):
+        straight = priced("combine", machine, group, message, message, forwarded=False)
+        assert float(priced("combine", machine, group, message, message, forwarded=True)) >= float(straight) * 0.99
+        assert float(priced("combine", machine, group, message, message / 4.0, forwarded=True)) < float(straight)
