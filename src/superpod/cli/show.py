@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.catalog.model_spec import ModelSpec
-from superpod.catalog.schema import Chip, Facility, Pod
+from superpod.catalog.schema import Chip, Facility, Pod, ScaleOut, SideNetwork, Tier
 from superpod.cli import options as shared
 from superpod.cli.deliver import deliver
 from superpod.cli.facts import facts_table, unpublished
 from superpod.cli.model_page import model_section
 from superpod.cli.page import Block, Cell, Column, Page, Section, Table, Text, Tone
-from superpod.cli.wording import DASH, count
+from superpod.cli.wording import DASH, count, quantity
 from superpod.errors import UnknownNameError
 
 if TYPE_CHECKING:
@@ -140,48 +140,63 @@ def described(entry: Chip | Pod | Facility) -> list[tuple[str, str]]:
             ("cards", cards + several),
             *lines,
             ("structure", entry.structure_note),
+            ("side networks", "; ".join(side_network(side) for side in entry.side_networks)),
         ]
     return [*lines, ("note", entry.note)]
 
 
+def side_network(side: SideNetwork) -> str:
+    """Return a network beside the two of the cards in words."""
+    rate = quantity(side.bandwidth_bytes_per_s, "B/s")
+    return f"{side.name}, {rate} a {side.tier}{f' ({side.protocol})' if side.protocol else ''}"
+
+
 def tiers_table(pod: Pod) -> Table:
-    """Return the fabric from the innermost tier out."""
+    """Return the fabric from the innermost tier out; columns that say nothing of this pod are left out."""
     columns = (
         Column(label="tier"),
         Column(label="cards", right=True),
         Column(label="structure"),
         Column(label="medium"),
+        Column(label="planes", right=True),
+        Column(label="switches", right=True),
+        Column(label="cable", right=True),
         Column(label="protocol", drop=1),
         Column(label="reduces in network", drop=2),
         Column(label="link efficiencies", drop=3),
     )
-    rows = [
-        (
-            tier.name,
-            count(tier.chips_count),
-            structure(tier.structure, tier.dims),
-            tier.medium,
-            tier.protocol or DASH,
-            "yes" if tier.in_network_reduction else "no",
-            tier.calibration,
-        )
-        for tier in pod.tiers
-    ]
-    out = pod.scale_out
-    if out is not None:
-        reduces = "yes" if out.in_network_reduction else "no"
-        rows.append(
-            (
-                out.name,
-                DASH,
-                structure(out.structure, out.dims),
-                out.medium,
-                out.protocol or DASH,
-                reduces,
-                out.calibration,
-            )
-        )
-    return Table(title="Fabric, innermost tier first", columns=columns, rows=tuple(rows))
+    places = (*pod.tiers, *((pod.scale_out,) if pod.scale_out else ()))
+    rows = [tier_row(pod, place) for place in places]
+    said = [place for place in range(len(columns)) if any(row[place] != DASH for row in rows)]
+    return Table(
+        title="Fabric, innermost tier first",
+        columns=tuple(columns[place] for place in said),
+        rows=tuple(tuple(row[place] for place in said) for row in rows),
+    )
+
+
+def tier_row(pod: Pod, tier: Tier | ScaleOut) -> tuple[str, ...]:
+    """Return one tier's line: planes, switch chips of the whole pod and lanes of a cable where they are published."""
+    where = f"tiers.{tier.name}.wiring" if isinstance(tier, Tier) else "scale_out.wiring"
+    wiring = tier.wiring
+    planes = wiring.planes_count if f"{where}.planes_count" in pod.facts else None
+    chips = None
+    if isinstance(tier, Tier) and wiring.switches_count is not None and wiring.planes_count is not None:
+        chips = wiring.planes_count * wiring.switches_count * pod.chips_count / tier.chips_count
+    lanes, rate = wiring.lanes_per_cable_count or 1.0, wiring.cable_bytes_per_s
+    held = f"{count(lanes)} × " if rate is not None and lanes > 1 else ""
+    return (
+        tier.name,
+        count(tier.chips_count) if isinstance(tier, Tier) else DASH,
+        structure(tier.structure, tier.dims),
+        tier.medium,
+        count(planes),
+        count(chips),
+        f"{held}{quantity(None if rate is None else rate / lanes, 'B/s')}",
+        tier.protocol or DASH,
+        "yes" if tier.in_network_reduction else "no",
+        tier.calibration,
+    )
 
 
 def structure(name: str, dims: tuple[int, ...]) -> str:
