@@ -67,19 +67,19 @@ def colours(topology: Topology) -> IntArray:
     """Return a colour for each node; equal colours mark equal switches."""
     links, nodes = topology.links, topology.nodes
     is_switch = nodes.kind == SWITCH
-    colour = np.where(is_switch, topology.nodes_count + nodes.tier, np.arange(topology.nodes_count))
-    _, rate = np.unique(
-        np.stack((links.bytes_per_s, links.lanes_count, links.kind, links.axis)), axis=1, return_inverse=True
-    )
-    rate = rate.ravel().astype(np.uint64)
+    own = np.arange(topology.nodes_count)
+    colour: IntArray = np.where(is_switch, topology.nodes_count + nodes.tier, own)
+    look = np.stack((links.bytes_per_s, links.lanes_count, links.kind, links.axis))
+    _, rate = np.unique(look, axis=1, return_inverse=True)
+    rate_code = rate.ravel().astype(np.uint64)
     known = 0
     while True:
-        near = mixed(mixed(colour[links.dst].astype(np.uint64)) + rate)
         seen = np.zeros(topology.nodes_count, dtype=np.uint64)
-        np.add.at(seen, links.src, near)
+        np.add.at(seen, links.src, mixed(mixed(colour[links.dst].astype(np.uint64)) + rate_code))
         code = mixed(seen) ^ mixed(colour.astype(np.uint64))
-        code[~is_switch] = np.arange(topology.nodes_count, dtype=np.uint64)[~is_switch]
-        found, colour = np.unique(code, return_inverse=True)
+        code[~is_switch] = own[~is_switch].astype(np.uint64)
+        found, inverse = np.unique(code, return_inverse=True)
+        colour = inverse.ravel()
         if len(found) == known:
-            return colour.ravel()
+            return colour
         known = len(found)

@@ -5,12 +5,12 @@ Counts follow from the tiers, not from a drawing. What nobody has published (how
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import ceil, prod
+from math import prod
 
 from superpod.catalog.schema import Cable, Module
 from superpod.fabric.generators.dragonfly import gateways
 from superpod.fabric.generators.grid import extends, ports_count
-from superpod.fabric.generators.rails import leaf_ranks
+from superpod.fabric.generators.rails import leaves_of
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier
 
 
@@ -108,7 +108,7 @@ def inventory(
         tiers=tuple(parts),
         reaches=tuple(reach(fabric, place) for place in range(len(tiers))),
         bisection_bytes_per_s=bisection(fabric),
-        injection_bytes_per_s=fabric.ranks_count * max(_ports(fabric)),
+        injection_bytes_per_s=fabric.ranks_count * injection(fabric),
     )
 
 
@@ -119,15 +119,21 @@ def _hosts_count(fabric: Fabric) -> float:
     return fabric.hosts.per_instance_count * fabric.ranks_count / size
 
 
-def _ports(fabric: Fabric) -> list[float]:
-    """Return the injection of one rank by set of ports: tiers on the same ports count once, sets of ports add."""
+def injection(fabric: Fabric) -> float:
+    """Return what one rank can send over all its ports at once, links inside a package left out, in bytes/s.
+
+    Tiers on the same ports count once, at the fastest; ports of their own add.
+    """
     sets: list[float] = []
     for place, tier in enumerate(fabric.tiers):
-        if sets and not tier.own_ports and place:
+        if tier.medium == "package":
+            continue
+        joined = extends(tier, fabric.tiers[place - 1] if place else None) or not tier.own_ports
+        if sets and joined:
             sets[-1] = max(sets[-1], tier.bytes_per_s)
         else:
             sets.append(tier.bytes_per_s)
-    return [sum(sets)]
+    return sum(sets)
 
 
 def tier_parts(fabric: Fabric, place: int, cables: Mapping[str, Cable]) -> TierParts:
@@ -171,7 +177,7 @@ def smallest_module(cable: Cable | None, bytes_per_s: float | None) -> Module | 
     """Return the smallest module of a medium that carries a rate; None where there is none, or no rate is known."""
     if cable is None or bytes_per_s is None:
         return None
-    fitting = [module for module in cable.modules if module.bytes_per_s >= bytes_per_s * 0.98]
+    fitting = [module for module in cable.modules if module.bytes_per_s >= bytes_per_s * (1.0 - 1e-9)]
     return min(fitting, key=lambda module: module.bytes_per_s) if fitting else None
 
 
@@ -181,7 +187,9 @@ def _structure(fabric: Fabric, place: int) -> tuple[float | None, float | None, 
     ranks = fabric.ranks_count
     if tier.structure in SWITCHED:
         if (tier.wiring.levels_count or 1) > 1:
-            return _levels(tier, ranks)
+            switches, links, rate = _levels(tier, ranks / fabric.ranks_per_chip)
+            # One pod alone does not fill the switches that it shares with others.
+            return (switches if fabric.pods_count > 1 else None), links, rate
         return _switched(fabric, place)
     if tier.structure == "dragonfly":
         inside = fabric.tiers[place - 1].ranks_count if place else 1.0
@@ -210,16 +218,14 @@ def _switched(fabric: Fabric, place: int) -> tuple[float | None, float | None, f
     return instances * planes * per_plane, links, tier.bytes_per_s * unit / (planes * inner * per_plane)
 
 
-def _levels(tier: FabricTier, ranks: float) -> tuple[float | None, float | None, float | None]:
-    """Return the parts of leaves and spines; a leaf's uplinks are as many as its ranks, tapered by the bisection."""
+def _levels(tier: FabricTier, chips: float) -> tuple[float | None, float | None, float | None]:
+    """Return the parts of leaves and spines; a leaf's uplinks are as many as its chips, tapered by the bisection."""
     if tier.wiring.switch_ports_count is None:
         return None, None, None
-    planes, rails = tier.wiring.planes_count or 1.0, tier.wiring.rails_count or 1.0
-    per_leaf = leaf_ranks(tier, round(ranks))
-    leaves = rails * ceil(ceil(ranks / rails) / per_leaf)
-    spines = max(1, ceil(leaves * per_leaf / tier.wiring.switch_ports_count)) if leaves > 1 else 0
-    uplinks = tier.bisection_frac * ranks if leaves > 1 else 0.0
-    return planes * (leaves + spines), planes * (ranks + uplinks), tier.bytes_per_s / planes
+    planes, cut = tier.wiring.planes_count or 1.0, leaves_of(tier, round(chips))
+    uplinks = tier.bisection_frac * chips if cut.leaves_count > 1 else 0.0
+    rate = tier.bytes_per_s * tier.ranks_count / chips / planes
+    return planes * (cut.leaves_count + cut.spines_count), planes * (chips + uplinks), rate
 
 
 def _grid(fabric: Fabric, place: int) -> tuple[float, float, float]:
@@ -266,24 +272,28 @@ def reach(fabric: Fabric, place: int) -> Reach:
             climbed, below = climbed + 1.0, below - 1
         hops = 2.0 * climbed * (tier.wiring.levels_count or 1.0 if tier.scale_out else 1.0)
         return _reach(tier, hops, tier.latency_s / hops, tier.latency_s)
-    hops = _grid_hops(fabric, place)
-    return _reach(tier, hops, tier.latency_s, tier.latency_s * hops)
+    hops, latency = _grid_way(fabric, place)
+    return _reach(tier, hops, tier.latency_s, latency)
 
 
-def _grid_hops(fabric: Fabric, place: int) -> float:
-    """Return the hops of the longest way over a grid and the grids inside it, or over a dragonfly's gateways."""
+def _grid_way(fabric: Fabric, place: int) -> tuple[float, float]:
+    """Return hops and latency of the longest way over a grid and those inside it, or over a dragonfly's gateways."""
     tier = fabric.tiers[place]
     inside = fabric.tiers[place - 1] if place else None
-    within = 0.0
+    hops, latency = 0.0, 0.0
     if inside is not None and inside.structure not in SWITCHED:
-        within = _grid_hops(fabric, place - 1)
+        hops, latency = _grid_way(fabric, place - 1)
+    elif inside is not None and not tier.own_ports:
+        hops, latency = 2.0, inside.latency_s  # into and out of the hubs that the grid joins
     if tier.structure == "dragonfly":
-        return 1.0 + 2.0 * within
+        return 1.0 + 2.0 * hops, tier.latency_s + 2.0 * latency
     dims = tier.dims or (round(tier.arity_count),)
     if extends(tier, inside) and inside is not None:
-        lengths = [a * b for a, b in zip(dims, inside.dims, strict=True)]
-        return float(sum(_farthest(tier.structure, length) for length in lengths))
-    return within + float(sum(_farthest(tier.structure, length) for length in dims))
+        whole = sum(_farthest(tier.structure, a * b) for a, b in zip(dims, inside.dims, strict=True))
+        inner = sum(_farthest(inside.structure, side) for side in inside.dims)
+        return hops - inner + whole, latency - inner * inside.latency_s + whole * tier.latency_s
+    own = sum(_farthest(tier.structure, length) for length in dims)
+    return hops + own, latency + own * tier.latency_s
 
 
 def _farthest(structure: str, length: int) -> int:

@@ -19,7 +19,7 @@ import numpy as np
 from superpod.fabric.flow import FlowResult, Transfers, simulate
 from superpod.fabric.generators import draw
 from superpod.fabric.generators.grid import extends, ports_count
-from superpod.fabric.generators.rails import leaf_ranks
+from superpod.fabric.generators.rails import leaves_of
 from superpod.fabric.route import Incidence, route
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier, Group, members
 from superpod.fabric.topology import FloatArray
@@ -101,7 +101,7 @@ def uniform(fabric: Fabric, group: Group | None = None) -> Classes | None:
             rails = tier.scale_out and (tier.wiring.levels_count or 1) > 1
             if rails and not whole:
                 return None
-            _switched(made, fabric, place, held, leaf_ranks(tier, round(fabric.ranks_count)) if rails else 0)
+            _switched(made, fabric, place, held, _leaf_ranks(fabric, tier) if rails else 0)
         elif tier.structure in GRIDS:
             if held[place] < tier.ranks_count or not _grid(made, fabric, place):
                 return None
@@ -127,14 +127,20 @@ def _switched(made: _Quotient, fabric: Fabric, place: int, held: list[float], le
         made.flow(f"{tier.name}, far half", half, tier.latency_s, far)
         return
     if leaf:
-        pod_nodes = fabric.ranks_per_pod / (tier.wiring.rails_count or 1.0)
-        same = max(leaf - pod_nodes, 0.0)
+        in_pod = fabric.ranks_per_pod / (tier.wiring.rails_count or 1.0)  # of one rail
+        same = max(leaf - in_pod, 0.0)
         leaves = made.link(f"{tier.name} leaf uplinks", tier.bisection_frac * tier.bytes_per_s * leaf)
         made.flow(f"{tier.name}, one leaf", same, tier.latency_s / 2.0, _scaled(up, same / peers))
         far = {**_scaled(up, (peers - same) / peers), leaves: leaf * (peers - same)}
         made.flow(f"{tier.name}, over spines", peers - same, tier.latency_s, far)
         return
     made.flow(tier.name, peers, tier.latency_s, up)
+
+
+def _leaf_ranks(fabric: Fabric, tier: FabricTier) -> int:
+    """Return how many ranks of one rail share a leaf."""
+    per_chip = round(fabric.ranks_per_chip)
+    return leaves_of(tier, round(fabric.ranks_count) // per_chip).chips_per_leaf_count * per_chip
 
 
 def _scaled(loads: dict[str, float], share: float) -> dict[str, float]:
@@ -152,12 +158,13 @@ def _chain(fabric: Fabric, place: int) -> Iterator[int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Axis:
-    """One axis of a grid: its length, how it is joined, and the rates of its links, by name."""
+    """One axis of a grid: its length, how it is joined, the rates of its links by name, the mean latency of one."""
 
     tier: int
     length: int
     structure: str
     rates: dict[str, float]
+    hop_s: float
 
     def load(self, vertex_ranks: float, others: float) -> float:
         """Return how many flows cross its fullest link, of those that differ along it and along `others` more ways."""
@@ -191,7 +198,7 @@ def _grid(made: _Quotient, fabric: Fabric, place: int) -> bool:
             made.exact = made.exact and (axis.structure != "mesh" or axis.length == 2)
             for name, rate in axis.rates.items():
                 loads[made.link(name, rate)] = axis.load(base, ways / (axis.length - 1))
-        latency = sum(_mean_hops(axis) for axis in used) * fabric.tiers[place].latency_s
+        latency = sum(_mean_hops(axis) * axis.hop_s for axis in used)
         latency += fabric.tiers[first - 1].latency_s if base > 1.0 else 0.0
         made.flow(f"{fabric.tiers[place].name}, {len(used)} of {len(axes)} axes", base * ways, latency, loads)
     if joined:
@@ -230,7 +237,9 @@ def _axes(fabric: Fabric, lowest: int, place: int) -> list[_Axis]:
             doubled = 2.0 if tier.structure == "torus" and length == 2 else 1.0
             rates = {f"{tier.name} axis {axis + 1}": rate * doubled}
             if length > 1:
-                found.append(_Axis(tier=number, length=length, structure=tier.structure, rates=rates))
+                found.append(
+                    _Axis(tier=number, length=length, structure=tier.structure, rates=rates, hop_s=tier.latency_s)
+                )
     return found
 
 
@@ -245,6 +254,7 @@ def _lengthened(axes: list[_Axis], tier: FabricTier, number: int, cube_ranks: fl
             length=axis.length * more,
             structure=tier.structure,
             rates={**axis.rates, f"{tier.name} faces {place}": rate} if more > 1 else axis.rates,
+            hop_s=((axis.length - 1) * axis.hop_s + tier.latency_s) / axis.length if more > 1 else axis.hop_s,
         )
         for place, (axis, more) in enumerate(zip(axes, tier.dims, strict=True), start=1)
     ]

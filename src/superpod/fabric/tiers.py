@@ -99,6 +99,44 @@ def build(catalogue: Catalogue, reader: FactReader, pod: Pod, pods_count: float,
     )
 
 
+def scale_out_tier(
+    catalogue: Catalogue, reader: FactReader, pod: Pod, pods_count: float, per_chip: float
+) -> FabricTier | None:
+    """Return the network that joins pods as `pods_count` of them hang on it, be it a single one; None without one."""
+    if pod.scale_out is None:
+        return None
+    return _tier(catalogue, reader, pod.scale_out, (pod.chips_count * pods_count, pod.chips_count), per_chip, [])
+
+
+def side_tiers(catalogue: Catalogue, reader: FactReader, pod: Pod, pods_count: float) -> tuple[FabricTier, ...]:
+    """Return the networks beside scale-up and scale-out as single switched tiers of ports, one an instance.
+
+    No collective runs over them, so the transport's efficiencies and the latency are those of the pod's own last tier.
+    """
+    found: list[FabricTier] = []
+    for side in pod.side_networks:
+        place = next((tier for tier in pod.tiers if tier.name == side.tier), pod.tiers[-1])
+        ports = pod.chips_count / place.chips_count * pods_count
+        where = f"side_networks.{side.name}.bandwidth_bytes_per_s"
+        found.append(
+            FabricTier(
+                name=side.name,
+                ranks_count=ports,
+                arity_count=ports,
+                bytes_per_s=reader.number(where, side.bandwidth_bytes_per_s),
+                latency_s=reader.number(f"tiers.{pod.tiers[-1].name}.latency_s", pod.tiers[-1].latency_s),
+                structure="switch",
+                dims=(),
+                bisection_frac=1.0,
+                in_network_reduction=False,
+                scale_out=True,
+                link=catalogue.link(pod.tiers[-1].calibration),
+                medium=side.medium,
+            )
+        )
+    return tuple(found)
+
+
 def members(fabric: Fabric, group: Group) -> list[Num]:
     """Return how many members of a group share one instance of each tier, from the innermost out.
 

@@ -1,11 +1,11 @@
 """Flows on their way: from their source along links that lead closer, until they have arrived."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from superpod.fabric.paths import BLOCK, FAR, NOWHERE, Frame, Hops, Scope, frame, mixed, table, whole_table
-from superpod.fabric.topology import BoolArray, FloatArray, IntArray, Topology, spread
+from superpod.fabric.topology import SWITCH, BoolArray, FloatArray, IntArray, Topology, spread
 
 MODES = ("spray", "weighted", "dor", "single", "ecmp", "detour")
 ONE_PATH = {"single", "ecmp"}
@@ -79,6 +79,8 @@ class Search:
         if len(lost):
             flows, target = flows.where(known), target[known]
         walk = self._enter(made, hops, flows, target, found)
+        if not len(walk.flow):
+            return np.concatenate((lost, flows.number))
         met = np.zeros(len(flows), dtype=bool)
         met[walk.flow] = True
         if self.mode in ONE_PATH:
@@ -90,11 +92,23 @@ class Search:
         return np.concatenate((lost, flows.number[~met]))
 
     def _enter(self, made: Frame, hops: Hops, flows: Flows, target: IntArray, found: list[Entries]) -> Walk:
-        """Take the first hop, from an end that passes nothing on to a switch; in grids only a detour needs one."""
+        """Return where flows begin: their own node if it passes on traffic, or the end of a first hop."""
         own = hops.distance[hops.key(target, flows.src)]
+        inside = self.topology.nodes.kind[flows.src] == SWITCH
         if self.scope.transit and self.mode != "detour":
-            kept = np.flatnonzero(own < FAR)
-            return Walk(flow=kept, node=flows.src[kept], share_frac=np.ones(len(kept)))
+            inside[:] = True
+        begun = np.flatnonzero(inside & (own < FAR))
+        walk = Walk(flow=begun, node=flows.src[begun], share_frac=np.ones(len(begun)))
+        outside = np.flatnonzero(~inside)
+        if not len(outside):
+            return walk
+        first = self._first_hop(made, hops, flows.where(outside), target[outside], found)
+        first = replace(first, flow=outside[first.flow])
+        return _sorted([walk, first]) if len(begun) else first
+
+    def _first_hop(self, made: Frame, hops: Hops, flows: Flows, target: IntArray, found: list[Entries]) -> Walk:
+        """Go from ends to nodes that pass on traffic: those nearest to the target, or any that is not farther."""
+        own = hops.distance[hops.key(target, flows.src)]
         count = made.out_start[flows.src + 1] - made.out_start[flows.src]
         link = made.out_link[spread(made.out_start[flows.src], count)]
         flow = np.repeat(np.arange(len(flows)), count)
@@ -167,7 +181,7 @@ class Search:
             part = share[who] * weight / np.bincount(who, weights=weight, minlength=len(key))[who]
             found.append(Entries(flow=item[who], link=link, share_frac=part))
             item, key, share = _merged(item[who], hops.key(target, links.dst[link]), part)
-        return found, _concatenated(ends)
+        return found, _sorted(ends)
 
     def _leave(self, made: Frame, flows: Flows, walk: Walk, found: list[Entries]) -> None:
         """Take the last hop, from the switch that a flow has arrived at to its end."""
@@ -229,8 +243,8 @@ def _merged(item: IntArray, key: IntArray, share: FloatArray) -> tuple[IntArray,
     return item[first], key[first], np.add.reduceat(share, first)
 
 
-def _concatenated(ends: list[Walk]) -> Walk:
-    """Return where items arrive, sorted by item."""
+def _sorted(ends: list[Walk]) -> Walk:
+    """Return several walks as one, sorted by flow."""
     flow = np.concatenate([part.flow for part in ends])
     order = np.argsort(flow, kind="stable")
     node = np.concatenate([part.node for part in ends])[order]

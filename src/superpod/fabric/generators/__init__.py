@@ -44,7 +44,7 @@ def _inside(fabric: Fabric, place: int) -> int:
 def _switches(builder: Builder, drawn: Drawn, fabric: Fabric, place: int) -> Drawn:
     tier = fabric.tiers[place]
     if tier.scale_out and (tier.wiring.levels_count or 1) > 1:
-        return rails(builder, drawn, tier)
+        return rails(builder, drawn, tier, round(fabric.ranks_per_chip))
     return switched(builder, drawn, tier, _inside(fabric, place), fabric.hosts)
 
 

@@ -1,5 +1,8 @@
 """Scale-out by rails: the rank at one place of every node has its own leaf switches; spines join the leaves."""
 
+from dataclasses import dataclass
+from math import ceil
+
 import numpy as np
 
 from superpod.fabric.generators.builder import Builder
@@ -7,35 +10,50 @@ from superpod.fabric.generators.drawn import Drawn
 from superpod.fabric.tiers import FabricTier
 
 
-def leaf_ranks(tier: FabricTier, ranks: int) -> int:
-    """Return how many ranks of its rail one leaf serves: half of its ports, or all nodes where they are fewer."""
-    radix = int(tier.wiring.switch_ports_count or 2 * ranks)
-    return min(max(radix // 2, 1), -(-ranks // int(tier.wiring.rails_count or 1)))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Leaves:
+    """How a two-level network is cut: chips of one rail under a leaf, leaves of a rail, leaves and spines in all."""
+
+    chips_per_leaf_count: int
+    per_rail_count: int
+    leaves_count: int
+    spines_count: int
 
 
-def rails(builder: Builder, drawn: Drawn, tier: FabricTier) -> Drawn:
+def leaves_of(tier: FabricTier, chips: int) -> Leaves:
+    """Return the leaves and spines of one plane: a leaf gives half of its ports to chips of its rail.
+
+    Where the switches' radix is not published, one leaf serves a whole rail.
+    """
+    rails_count = int(tier.wiring.rails_count or 1)
+    nodes = ceil(chips / rails_count)
+    radix = int(tier.wiring.switch_ports_count or 2 * nodes)
+    per_leaf = min(max(radix // 2, 1), nodes)
+    per_rail = ceil(nodes / per_leaf)
+    leaves = rails_count * per_rail
+    spines = max(1, ceil(leaves * per_leaf / radix)) if leaves > 1 else 0
+    return Leaves(chips_per_leaf_count=per_leaf, per_rail_count=per_rail, leaves_count=leaves, spines_count=spines)
+
+
+def rails(builder: Builder, drawn: Drawn, tier: FabricTier, per_chip: int) -> Drawn:
     """Draw a two-level network of P planes: leaves of one rail each, spines over all.
 
-    A leaf of a switch with k ports serves k / 2 ranks of its rail and has as many uplinks, spread evenly over the
-    spines; a bisection share below 1 tapers them. Ranks of one rail under one leaf are one hop apart.
+    A leaf of a switch with k ports serves k / 2 chips of its rail and has as many uplinks, spread evenly over the
+    spines; a bisection share below 1 tapers them. Chips of one rail under one leaf are one hop apart; the dies of a
+    chip share its rail.
     """
     planes, count = int(tier.wiring.planes_count or 1), int(tier.wiring.rails_count or 1)
-    radix = int(tier.wiring.switch_ports_count or 2 * len(drawn.ranks))
-    kind = builder.kind(tier)
+    kind = builder.kind(tier, ideal=tier.wiring.switch_ports_count is None)
+    chip = np.arange(len(drawn.ranks)) // per_chip
+    cut = leaves_of(tier, len(drawn.ranks) // per_chip)
+    leaf = chip % count * cut.per_rail_count + chip // count // cut.chips_per_leaf_count
     rate = tier.bytes_per_s / planes
-    place = np.arange(len(drawn.ranks))
-    nodes = -(-len(drawn.ranks) // count)
-    per_leaf = leaf_ranks(tier, len(drawn.ranks))
-    leaves_per_rail = -(-nodes // per_leaf)
-    leaf = place % count * leaves_per_rail + place // count // per_leaf
-    leaves_count = count * leaves_per_rail
-    spines_count = max(1, -(-leaves_count * per_leaf // radix)) if leaves_count > 1 else 0
     for plane in range(planes):
-        leaves = builder.switches(kind, 1, leaves_count)[0]
+        leaves = builder.switches(kind, 1, cut.leaves_count)[0]
         builder.connect(drawn.ranks, leaves[leaf], rate, latency_s=tier.latency_s / 4.0, kind=kind, plane=plane)
-        if spines_count:
-            spines = builder.switches(kind, 1, spines_count)[0]
-            uplink = tier.bisection_frac * rate * per_leaf / spines_count
-            src, dst = np.repeat(leaves, spines_count), np.tile(spines, leaves_count)
+        if cut.spines_count:
+            spines = builder.switches(kind, 1, cut.spines_count)[0]
+            uplink = tier.bisection_frac * rate * cut.chips_per_leaf_count * per_chip / cut.spines_count
+            src, dst = np.repeat(leaves, cut.spines_count), np.tile(spines, cut.leaves_count)
             builder.connect(src, dst, uplink, latency_s=tier.latency_s / 4.0, kind=kind, plane=plane)
     return Drawn(ranks=drawn.ranks, entry_s=tier.latency_s / 4.0, axes_count=drawn.axes_count)
