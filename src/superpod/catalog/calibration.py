@@ -76,11 +76,15 @@ class Regime:
 
 @record
 class Exchange:
-    """Sends and receives of a collective library: `base_s` to begin, `post_s` for each peer."""
+    """Sends and receives of a collective library: `base_s` to begin, `post_s` for each peer.
+
+    `everyone_frac` is the share of the transport's efficiency that an all-to-all reaches, `pair_frac` that of one pair.
+    """
 
     base_s: float
     post_s: float
-    rate_frac: float
+    everyone_frac: float
+    pair_frac: float
 
 
 @record
@@ -99,9 +103,10 @@ class ExpertKernels:
 
 @record
 class InNetwork:
-    """Reduction in the switches: what beginning costs, and the rate as a share of the transport's efficiency."""
+    """Reduction in the switches: what beginning costs, for all and for each member, and the rate as a share."""
 
     base_s: float
+    member_s: float
     rate_frac: float
 
 
@@ -111,7 +116,8 @@ class LinkCalibration:
 
     `efficiency_frac` is the one share of bandwidth that the transport reaches; regimes and kernels have shares of it.
     `hop_s` is the latency of a hop on the machine where steps were measured: a longer hop adds what it is longer.
-    `algorithms` are those that the library runs over switches. `overlap_tax_frac` is how much kernels slow down per
+    `algorithms` are those that the library runs over switches; beside them `hierarchical` says that it runs tier by
+    tier, `all_paths` that one pair may use all links of a mesh. `overlap_tax_frac` is how much kernels slow down per
     second of transfers beside them.
     """
 

@@ -17,7 +17,7 @@ from superpod.fabric.collectives import (
     ring,
     torus,
 )
-from superpod.fabric.collectives.candidates import best
+from superpod.fabric.collectives.candidates import PIPELINED, best, fastest
 from superpod.fabric.collectives.choice import KINDS, Choice, candidates, choose
 from superpod.fabric.collectives.levels import levels
 from superpod.fabric.collectives.step import Algorithm, Step
@@ -49,7 +49,9 @@ def collective_time(kind: str, fabric: Fabric, group: Group, message_bytes: Num)
     """
     if fabric.ideal:
         return 0.0 * message_bytes
-    spent = best(candidates(kind, levels(fabric, group), group.size, message_bytes))
+    found = levels(fabric, group)
+    made = candidates(kind, found, group.size, message_bytes)
+    spent = fastest(made, found) if kind in PIPELINED else best(made)
     return np.where(np.asarray(group.size) > 1.0, spent, 0.0)
 
 

@@ -1,7 +1,7 @@
 """The ways to run a collective over a group that may span tiers, each with its latency and its time on the wires."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -75,8 +75,17 @@ def best(candidates: list[Candidate]) -> Num:
     return shortest
 
 
+def fastest(candidates: list[Candidate], found: list[Level]) -> Num:
+    """Return the shortest time; tier by tier counts where one tier is used, or where the library runs that way."""
+    if found[0].nested or len(candidates) == 1:
+        return best(candidates)
+    used: Num = sum((level.where_used(np.ones_like(level.arity_count * 1.0)) for level in found), 0.0)
+    flat = best(candidates[:-1])
+    return np.where(used > 1.0, flat, np.minimum(flat, candidates[-1].time_s))
+
+
 def pipelined(kind: str, found: list[Level], size: Num, message_bytes: Num) -> list[Candidate]:
-    """Return the candidates of a reduction, gather or broadcast: flat over all tiers, and tier by tier."""
+    """Return the candidates of a reduction, gather or broadcast: flat over all tiers, and last the tier by tier one."""
     made = [flat_ring(kind, found, size, message_bytes, name) for name in found[0].regimes]
     if kind in double_tree.KINDS and any("double_tree" in level.tier.link.algorithms for level in found):
         made += [flat_tree(kind, found, size, message_bytes, name) for name in found[0].regimes]
@@ -150,8 +159,10 @@ def one_tier(kind: str, level: Level, message_bytes: Num) -> list[Candidate]:
     adds = level.tier.link.in_network
     if adds is not None and level.tier.in_network_reduction and kind in in_network.KINDS:
         cost = in_network.cost(kind, level.arity_count, message_bytes)
-        regime = Regime(name="", base_s=adds.base_s, step_s=0.0 * adds.base_s, rate_frac=adds.rate_frac)
-        made.append(candidate("in_network", level, regime, cost))
+        begun = adds.base_s + adds.member_s * level.arity_count
+        regime = Regime(name="", base_s=0.0 * adds.base_s, step_s=0.0 * adds.base_s, rate_frac=adds.rate_frac)
+        plain = candidate("in_network", level, regime, cost)
+        made.append(replace(plain, latency_s=plain.latency_s + begun))
     return made
 
 

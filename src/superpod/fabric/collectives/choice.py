@@ -69,6 +69,8 @@ def choose(kind: str, fabric: Fabric, group: Group, message_bytes: float) -> Cho
         inside = [min(options, key=lambda option: float(option.time_s)).name for options in per_tier]
         if len(used) == 1:
             made = [*made[:-1], *per_tier[0]]
+        elif not found[0].nested:
+            made = made[:-1]
     ways = {way.name: way for way in (_way(item, inside) for item in made)}
     ranked = tuple(sorted(ways.values(), key=lambda way: (way.time_s, way.name)))
     return Choice(kind=kind, message_bytes=message_bytes, ways=ranked, reason=_reason(ranked))

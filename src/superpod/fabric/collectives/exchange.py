@@ -17,7 +17,7 @@ def point_to_point(found: list[Level], message_bytes: Num) -> list[Candidate]:
         sends = level.tier.link.exchange
         time = sends.base_s + sends.post_s + level.longer_hop_s
         latency.append(level.where_used(time))
-        rate = level.pair_bytes_per_s * sends.rate_frac
+        rate = level.pair_bytes_per_s * sends.pair_frac
         wires.append(Wire(tier=level.tier.name, time_s=level.where_used(message_bytes / rate)))
     return [Candidate(name="direct", latency_s=slowest(latency), wires=tuple(wires))]
 
@@ -34,7 +34,7 @@ def all_to_all(found: list[Level], message_bytes: Num) -> list[Candidate]:
     turns: list[Wire] = []
     for level in found:
         sends, arity = level.tier.link.exchange, level.arity_count
-        rate = level.everyone_bytes_per_s * sends.rate_frac
+        rate = level.everyone_bytes_per_s * sends.everyone_frac
         begun = sends.base_s + level.far_s
         latency.append(level.where_used(begun + (level.held_count - 1.0) * sends.post_s))
         wires.append(Wire(tier=level.tier.name, time_s=level.where_used(message_bytes * level.crossing_frac / rate)))

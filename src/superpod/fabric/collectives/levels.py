@@ -16,7 +16,8 @@ class Level:
 
     `crossing_frac` is the share of a member's bytes for everyone that passes its ports of the tier when sent directly,
     `neighbour_bytes_per_s` what it sends to its neighbours, `longer_hop_s` what a hop takes beyond the hop that the
-    measured steps include; `regimes` are those that all transports of the fabric have.
+    measured steps include; `regimes` are those that all transports of the fabric have, and `nested` whether the library
+    of the innermost runs tier by tier.
     """
 
     tier: FabricTier
@@ -27,6 +28,7 @@ class Level:
     neighbour_bytes_per_s: Num
     longer_hop_s: Num
     regimes: tuple[str, ...]
+    nested: bool
 
     @property
     def everyone_bytes_per_s(self) -> Num:
@@ -90,6 +92,7 @@ def levels(fabric: Fabric, group: Group) -> list[Level]:
             * tier.link.efficiency_frac,
             longer_hop_s=max(tier.latency_s - tier.link.hop_s, 0.0 * tier.latency_s),
             regimes=common,
+            nested="hierarchical" in fabric.tiers[0].link.algorithms or not common,
         )
         for place, (tier, held, inner, share) in enumerate(zip(fabric.tiers, counts, below, shares, strict=True))
         if place == 0 or np.any(held > inner)

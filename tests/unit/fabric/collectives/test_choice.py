@@ -1,9 +1,11 @@
 """Which way wins, and why it says so; and how many copies of a token travel."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from samples import FABRICS, Level, fabric
+from samples import CATALOGUE, FABRICS, Level, fabric
 from superpod.errors import ScenarioError
 from superpod.fabric.collectives import COLLECTIVES, choose, collective_time
 from superpod.fabric.collectives.exchange import priced
@@ -46,8 +48,22 @@ def test_a_ring_over_all_rails_beats_tier_by_tier_between_nodes() -> None:
     assert found.winner.binding_tier == inside.name
     wire = 2.0 * 31.0 / 32.0 * 1e10 / min(inside.bytes_per_s, 8.0 * outside.bytes_per_s) / inside.link.efficiency_frac
     assert found.winner.wire_s == pytest.approx(wire)
-    names = [way.name for way in found.ways]
-    assert any(name.startswith("hierarchical (") for name in names)
+    assert not [way.name for way in found.ways if way.name.startswith("hierarchical")]
+
+
+def test_libraries_that_go_tier_by_tier_say_with_what() -> None:
+    plain = fabric(Level(structure="switch", arity=8), Level(structure="clos", arity=4, scale_out=True))
+    tiers = tuple(replace(tier, link=CATALOGUE.link("ub1")) for tier in plain.tiers)
+    found = choose("all_reduce", replace(plain, tiers=tiers), Group(size=32.0), 1e6)
+    assert any(way.name.startswith("hierarchical (") and " then " in way.name for way in found.ways)
+
+
+def test_two_tiers_of_a_mesh_use_one_link_to_a_neighbour_unless_all_paths_are_taken() -> None:
+    machine = FABRICS["full_mesh"]
+    one = float(collective_time("p2p", machine, Group(size=2.0), 1e9))
+    tiers = tuple(replace(tier, link=replace(tier.link, algorithms=("ring", "all_paths"))) for tier in machine.tiers)
+    all_paths = float(collective_time("p2p", replace(machine, tiers=tiers), Group(size=2.0), 1e9))
+    assert one > 3.5 * all_paths  # 4 x 2: four ports
 
 
 def test_one_rank_and_a_perfect_fabric_need_no_way() -> None:
