@@ -8,7 +8,7 @@ from types import ModuleType
 import pytest
 
 from superpod.cli.main import VERBS
-from superpod.fabric.collectives import COLLECTIVES
+from superpod.fabric.collectives import ALGORITHMS, COLLECTIVES
 from superpod.fabric.structures import EVERYONE
 from superpod.workload.blocks import BLOCKS
 
@@ -60,7 +60,8 @@ def test_readmes_show_every_verb_and_both_commands(name: str) -> None:
     ("page", "rows"),
     [
         ("theory/operators.md", tuple(BLOCKS)),
-        ("theory/fabric.md", (*COLLECTIVES, *EVERYONE)),
+        ("theory/fabric.md", tuple(EVERYONE)),
+        ("theory/collectives.md", (*COLLECTIVES, *ALGORITHMS)),
     ],
 )
 def test_every_table_row_is_explained(page: str, rows: tuple[str, ...]) -> None:
