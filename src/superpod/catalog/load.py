@@ -62,7 +62,7 @@ class Catalogue:
         return self._entry("chips", Chip, name)
 
     def pod(self, name: str) -> Pod:
-        """Return a pod or a cascade by id or alias."""
+        """Return a pod or a cascade by id or alias, or the one that a TOML file of your own describes."""
         return self._entry("pods", Pod, name)
 
     def model(self, name: str) -> ModelSpec:
@@ -94,8 +94,9 @@ class Catalogue:
         return _sources(self.folders)
 
     def _entry(self, kind: str, cls: type[T], name: str) -> T:
-        plain, _, version = name.partition("@")
-        path = _find(self.folders, kind, plain)
+        own = Path(name) if kind == "pods" and name.lower().endswith(".toml") else None
+        plain, _, version = (name, "", "") if own is not None else name.partition("@")
+        path = _find(self.folders, kind, plain) if own is None else own
         entry: Any = build_entry(kind, cls, self._tree(kind, path), path, self._overrides(kind, path), self.estimates)
         if version and entry.version != version:
             raise UnknownNameError(SINGULAR.get(kind, kind), name, [f"{entry.id}@{entry.version}"])
@@ -120,7 +121,7 @@ class Catalogue:
             other, _, name = entry.partition("/")
             if other not in KINDS:
                 raise CatalogueError(f"unknown kind {other!r}", where=f"--set {key}", hint=f"one of {', '.join(KINDS)}")
-            if other == kind and _find(self.folders, kind, name) == path:
+            if other == kind and (name == path.stem or _find(self.folders, kind, name) == path):
                 found[where] = value
         return found
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from html import escape
 
-from superpod.cli.page import Headline, Interval, Segment, SplitBar
+from superpod.cli.page import Headline, HeatMap, HeatRow, Interval, Matrix, Segment, SplitBar
 
 WIDTH = 1000
 GAP = 1.5
@@ -12,6 +12,16 @@ LABEL_WIDTH = 310
 TEXT_WIDTH = 190
 ROW_HEIGHT = 30
 LABEL_LETTERS = 40
+# From light to dark in even steps of lightness (CIE L* 95 to 15), so that a print in grey says the same.
+RAMP = ("#f7f1d5", "#d9e3b0", "#a8d1a3", "#6cbb9f", "#3aa0a0", "#21819b", "#1f6190", "#24407b", "#1d2153")
+UNUSED = "#dcdfe3"
+SHADES = 64
+HEAT_LABEL_WIDTH = 190
+HEAT_TEXT_WIDTH = 210
+HEAT_ROW_HEIGHT = 24
+HEAT_HEAD = 24
+HEAT_FOOT = 48
+MATRIX_SIDE = 460
 
 
 def hue_class(number: int) -> str:
@@ -115,6 +125,93 @@ def split_bars(title: str, bars: Sequence[SplitBar]) -> str:
         parts.append(words(WIDTH, top + 20, bar.text, anchor="end"))
     said = "; ".join(f"{bar.label}: {bar.text}" for bar in bars)
     return drawing(len(bars) * (ROW_HEIGHT + 6), title, said, parts)
+
+
+def heat_map(title: str, rows: Sequence[HeatRow]) -> str:
+    """Return rows of cells, the darker the fuller, each row with its least, median and most in words."""
+    room = WIDTH - HEAT_LABEL_WIDTH - HEAT_TEXT_WIDTH
+    parts = [
+        words(WIDTH - 140, 14, "least", "soft", "end"),
+        words(WIDTH - 70, 14, "median", "soft", "end"),
+        words(WIDTH, 14, "most", "soft", "end"),
+    ]
+    for number, row in enumerate(rows):
+        top = HEAT_HEAD + number * HEAT_ROW_HEIGHT
+        parts.append(words(0, top + 15, shortened(row.label, LABEL_LETTERS)))
+        width, height = room / len(row.cells), HEAT_ROW_HEIGHT - 4
+        for first, last, shade in runs(row.cells):
+            tip = f"{row.label}: {100 * row.cells[first]:.0f} %"
+            parts.append(cell(HEAT_LABEL_WIDTH + first * width, top, (last - first) * width, height, shade, tip))
+        for place, text in ((140, row.least_text), (70, row.middle_text), (0, row.most_text)):
+            parts.append(words(WIDTH - place, top + 15, text, anchor="end"))
+    bottom = HEAT_HEAD + len(rows) * HEAT_ROW_HEIGHT
+    parts.append(scale(HEAT_LABEL_WIDTH, bottom + 8, room, "0 %", "100 % of what the link can carry"))
+    said = "; ".join(f"{row.label} {row.least_text} to {row.most_text}, median {row.middle_text}" for row in rows)
+    return drawing(bottom + HEAT_FOOT, title, said, parts)
+
+
+def matrix(block: Matrix) -> str:
+    """Return a square of cells, row = source, the darker the more bytes."""
+    side = MATRIX_SIDE / len(block.cells)
+    left, top = 70, HEAT_HEAD
+    parts = [words(left, 14, "to rank 0 …", "soft"), words(left - 8, top + 14, "from 0", "soft", "end")]
+    for number, row in enumerate(block.cells):
+        for first, last, shade in runs(row):
+            parts.append(cell(left + first * side, top + number * side, (last - first) * side, side, shade))
+    parts.append(scale(left, top + MATRIX_SIDE + 10, MATRIX_SIDE, "0", block.most_text))
+    return drawing(top + MATRIX_SIDE + HEAT_FOOT, block.title, f"at most {block.most_text} between two", parts)
+
+
+def height_of(block: HeatMap | Matrix) -> float:
+    """Return the height of a map's drawing."""
+    inside = MATRIX_SIDE if isinstance(block, Matrix) else len(block.rows) * HEAT_ROW_HEIGHT
+    return HEAT_HEAD + inside + HEAT_FOOT
+
+
+def scale(left: float, top: float, width: float, least: str, most: str) -> str:
+    """Return the colours from nothing to all, with their ends in words."""
+    step = width / SHADES
+    shades = [cell(left + number * step, top, step, 12, colour((number + 0.5) / SHADES)) for number in range(SHADES)]
+    ends = words(left, top + 28, least, "soft") + words(left + width, top + 28, most, "soft", "end")
+    return "".join(shades) + ends
+
+
+def runs(cells: Sequence[float]) -> list[tuple[int, int, str]]:
+    """Return (first, last + 1, colour) of neighbours that look alike.
+
+    >>> [(first, last) for first, last, _ in runs((0.5, 0.5, 1.0))]
+    [(0, 2), (2, 3)]
+    """
+    found: list[tuple[int, int, str]] = []
+    for place, share in enumerate(cells):
+        shade = colour(share)
+        if found and found[-1][2] == shade:
+            found[-1] = (found[-1][0], place + 1, shade)
+        else:
+            found.append((place, place + 1, shade))
+    return found
+
+
+def colour(share: float) -> str:
+    """Return the colour of a share from 0 to 1; what is not used at all is grey.
+
+    >>> colour(0.0), colour(1.0)
+    ('#dcdfe3', '#1d2153')
+    """
+    if share <= 0:
+        return UNUSED
+    place = round(min(share, 1.0) * SHADES) / SHADES * (len(RAMP) - 1)
+    low = min(int(place), len(RAMP) - 2)
+    ends = [[int(RAMP[end][start : start + 2], 16) for start in (1, 3, 5)] for end in (low, low + 1)]
+    mixed = [round(one + (other - one) * (place - low)) for one, other in zip(*ends, strict=True)]
+    return f"#{mixed[0]:02x}{mixed[1]:02x}{mixed[2]:02x}"
+
+
+def cell(x: float, y: float, width: float, height: float, fill: str, tip: str = "") -> str:
+    """Return a cell of a heat map; its colour stands in it, so that it is the same wherever the picture goes."""
+    hover = f"<title>{escape(tip)}</title>" if tip else ""
+    size = f'x="{x:.2f}" y="{y:.2f}" width="{width + 0.2:.2f}" height="{height:.2f}"'
+    return f'<rect fill="{fill}" {size}>{hover}</rect>' if hover else f'<rect fill="{fill}" {size}/>'
 
 
 def shortened(text: str, most: int) -> str:

@@ -39,13 +39,13 @@ def deliver(verb: str, answer: Mapping[str, Any], page: Callable[[bool], Page], 
             click.echo(f"wrote {path}", err=True)
 
 
-def write_atomically(path: Path, text: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Write a whole file or none: beside its place first, then renamed over it."""
     target = path.resolve()
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
-        with draft.open("x", encoding="utf-8") as stream:
-            stream.write(text)
+        with draft.open("xb") as stream:
+            stream.write(content.encode() if isinstance(content, str) else content)
         draft.replace(target)
     except OSError as error:
         draft.unlink(missing_ok=True)

@@ -124,6 +124,16 @@ def intervals(block: page.Intervals) -> str:
     return f"{heading(block.title)}{charts.intervals(block.title, block.rows)}{footnotes((block.note,))}"
 
 
+def heat_map(block: page.HeatMap) -> str:
+    """Return rows of cells on one scale."""
+    return f"{heading(block.title)}{charts.heat_map(block.title, block.rows)}{footnotes((block.note,))}"
+
+
+def matrix(block: page.Matrix) -> str:
+    """Return who sends what to whom."""
+    return f"{heading(block.title)}{charts.matrix(block)}{footnotes((block.note,))}"
+
+
 def text(block: page.Text) -> str:
     """Return paragraphs or a list."""
     if block.bullets:
@@ -198,5 +208,7 @@ WRITERS: dict[type[Any], Callable[[Any], str]] = {
     page.Intervals: intervals,
     page.Text: text,
     page.Table: table,
+    page.HeatMap: heat_map,
+    page.Matrix: matrix,
     page.Section: section,
 }

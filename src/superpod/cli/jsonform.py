@@ -9,6 +9,7 @@ and beside these two keys
     show             `entries`: {kind, entry}; a model's also carry `parameters`
     train, serve     `report`: a `superpod.plan.report.Report`; `sources`: the cited publications by id
     compare          `comparison`: a `superpod.plan.compare_result.Comparison`; `sources`
+    fabric           `report`: a `superpod.plan.fabric_result.FabricReport`; `sources`
     claims           `verdicts`: a list of `superpod.plan.verdict.Verdict`; `sources`
 
 Keys are the field names of the dataclasses, and their suffixes are the units: SI, nothing rounded. A number that nobody

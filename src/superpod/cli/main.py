@@ -11,7 +11,7 @@ from superpod.cli.options import question_words
 from superpod.errors import SuperpodError, did_you_mean
 
 # A verb's file is imported when it is called or listed; it imports numpy, pydantic and rich only when it runs.
-VERBS = ("catalog", "show", "train", "serve", "compare", "claims")
+VERBS = ("catalog", "show", "train", "serve", "compare", "fabric", "claims")
 USAGE_ERROR = 2
 INTERRUPTED = 130
 EXAMPLES = """
@@ -20,6 +20,7 @@ Examples:
   superpod catalog
   superpod serve deepseek-r1 --pod cloudmatrix384
   superpod compare deepseek-v3 --pods cloudmatrix384,gb200-nvl72 --at equal-power
+  superpod fabric cloudmatrix384 --collective all_reduce --fail plane:pod:0
   superpod claims
 """
 

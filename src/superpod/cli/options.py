@@ -21,6 +21,12 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 PRECISIONS = ("auto", "bf16", "fp8", "int8", "fp4")
 DURATION_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
+SIZE_UNITS = {
+    "": 1.0,
+    "b": 1.0,
+    **{f"{prefix}b": 1e3 ** (power + 1) for power, prefix in enumerate("kmgt")},
+    **{f"{prefix}ib": 1024.0 ** (power + 1) for power, prefix in enumerate("kmgt")},
+}
 # Option -> the layout degree that it pins.
 PINS = {
     "tp": "tensor",
@@ -36,7 +42,7 @@ PINS = {
 }
 TRAINING_NAMES = ("batch", "seq", *PINS)
 SERVING_NAMES = ("prompt", "output", "ttft", "tpot", "mode", "mtp", "acceptance")
-OUTPUT_FLAGS = ("--html", "--svg")
+OUTPUT_FLAGS = ("--html", "--svg", "--heat-map", "--export")
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
@@ -46,18 +52,52 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new ver
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
         """Return seconds; fail on anything that is not a positive duration."""
-        match = re.fullmatch(r"([0-9.]+(?:e-?\d+)?)\s*([a-z]*)", str(value).strip().lower())
-        try:
-            seconds = float(match[1]) * DURATION_UNITS[match[2]] if match else 0.0
-        except (KeyError, ValueError):
-            seconds = 0.0
-        if not 0 < seconds < float("inf"):
+        seconds = parse_duration(str(value))
+        if not seconds:
             self.fail(f"{value!r} is no duration; write seconds as 2, 2s or 500ms", param, ctx)
         return seconds
 
 
+class Size(click.ParamType):  # type: ignore[type-arg]  # as above
+    """Bytes, with or without a unit: 1000000, 64MB, 1GiB."""
+
+    name = "bytes"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return bytes; fail on anything that is not a positive size."""
+        size = parse_size(str(value))
+        if size is None:
+            self.fail(f"{value!r} is no size; write bytes as 1000000, 64MB or 1GiB", param, ctx)
+        return size
+
+
+def parse_size(text: str) -> float | None:
+    """Return bytes; None for anything that is not a positive size.
+
+    >>> parse_size("64MB"), parse_size("1GiB"), parse_size("1e6")
+    (64000000.0, 1073741824.0, 1000000.0)
+    """
+    match = re.fullmatch(r"([0-9.]+(?:e[+-]?\d+)?)\s*([a-z]*)", text.strip().lower())
+    try:
+        size = float(match[1]) * SIZE_UNITS[match[2]] if match else 0.0
+    except (KeyError, ValueError):
+        size = 0.0
+    return size if 0 < size < float("inf") else None
+
+
+def parse_duration(text: str) -> float | None:
+    """Return seconds; None for anything that is not a duration from 0 up."""
+    match = re.fullmatch(r"([0-9.]+(?:e-?\d+)?)\s*([a-z]*)", text.strip().lower())
+    try:
+        seconds = float(match[1]) * DURATION_UNITS[match[2]] if match else -1.0
+    except (KeyError, ValueError):
+        seconds = -1.0
+    return seconds if 0 <= seconds < float("inf") else None
+
+
 COUNT = click.IntRange(min=1)
 DURATION = Duration()
+SIZE = Size()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -246,9 +286,9 @@ def question_words(arguments: list[str]) -> list[str]:
     ['claims']
     """
     kept: list[str] = []
-    skip = False
+    skip, joined = False, tuple(f"{flag}=" for flag in OUTPUT_FLAGS)
     for word in arguments:
-        if not skip and word not in {*OUTPUT_FLAGS, "--json"} and not word.startswith(("--html=", "--svg=")):
+        if not skip and word not in {*OUTPUT_FLAGS, "--json"} and not word.startswith(joined):
             kept.append(word)
         skip = not skip and word in OUTPUT_FLAGS
     return kept

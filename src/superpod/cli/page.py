@@ -146,6 +146,36 @@ class Intervals:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HeatRow:
+    """A row of shares from 0 to 1, each drawn as a cell; its texts say the least, the middle and the most of them."""
+
+    label: str
+    cells: tuple[float, ...]
+    least_text: str
+    middle_text: str
+    most_text: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMap:
+    """Rows of cells on one scale from 0 to 1."""
+
+    title: str
+    rows: tuple[HeatRow, ...]
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Matrix:
+    """Who sends what to whom: shares of the largest entry, row = source; `most_text` says how much that is."""
+
+    title: str
+    cells: tuple[tuple[float, ...], ...]
+    most_text: str
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A part of the page with its own heading; a `folded` one opens on demand."""
 
@@ -154,7 +184,7 @@ class Section:
     folded: bool = False
 
 
-Block = Table | Text | Headline | Metrics | Breakdown | Fill | SplitBars | Intervals | Section
+Block = Table | Text | Headline | Metrics | Breakdown | Fill | SplitBars | Intervals | HeatMap | Matrix | Section
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -33,6 +33,8 @@ LONG_TABLE = 8
 EIGHTHS = " ▏▎▍▌▋▊▉"
 FILLS = "█▓▒"
 SPARE = "░"
+HEIGHTS = "·▁▂▃▄▅▆▇█"
+HEAT_WIDTH = 64
 STYLES = {"plain": "", "good": "green", "warn": "yellow", "bad": "red", "faint": "dim", "strong": "bold"}
 HUES = ("blue", "cyan", "yellow", "green", "magenta", "red", "bright_magenta", "bright_blue")
 
@@ -248,6 +250,42 @@ def hang(text: RichText, console: Console, *, cuts: bool) -> None:
         console.print(row.append_text(line), no_wrap=True)
 
 
+def draw_heat_map(block: page.HeatMap, console: Console) -> None:
+    """Print rows of cells as heights, the fullest of each few where they are many, beside their numbers."""
+    if block.title:
+        console.print(RichText(block.title, style="bold"))
+    label_width = max((cell_len(row.label) for row in block.rows), default=0)
+    texts = [f"{row.least_text:>8}{row.middle_text:>9}{row.most_text:>9}" for row in block.rows]
+    room = max(8, min(HEAT_WIDTH, console.width - INDENT - label_width - 2 * GAP - 26))
+    head = " " * (INDENT + label_width + GAP + room + GAP) + f"{'least':>8}{'median':>9}{'most':>9}"
+    console.print(RichText(head, style="dim"))
+    for row, text in zip(block.rows, texts, strict=True):
+        line = RichText(" " * INDENT + padded(row.label, label_width + GAP))
+        line.append(padded(heights(row.cells, room), room + GAP), style="blue")
+        console.print(line.append(text))
+    if block.note:
+        console.print(Padding(RichText(block.note, style="dim"), (0, 0, 0, INDENT)))
+
+
+def draw_matrix(block: page.Matrix, console: Console) -> None:
+    """Print what a matrix sends at most; the picture is for HTML."""
+    side = len(block.cells)
+    line = RichText(f"{block.title}: ", style="bold")
+    line.append(f"{side} x {side} cells, at most {block.most_text}", style="not bold")
+    console.print(line)
+
+
+def heights(cells: Sequence[float], width: int) -> str:
+    """Return shares as bars of one character each, the largest of several where they are more than `width`.
+
+    >>> heights((0.0, 0.5, 1.0), 8)
+    '·▄█'
+    """
+    together = -(-len(cells) // width)
+    groups = [max(cells[start : start + together]) for start in range(0, len(cells), together)]
+    return "".join(HEIGHTS[min(8, max(1, round(share * 8)))] if share > 0 else HEIGHTS[0] for share in groups)
+
+
 def draw_section(block: page.Section, console: Console) -> None:
     """Print a heading and its blocks."""
     console.print(RichText(f"── {block.title} ", style="bold"))
@@ -381,5 +419,7 @@ DRAWERS: dict[type[Any], Callable[[Any, Console], None]] = {
     page.Intervals: draw_intervals,
     page.Text: draw_text,
     page.Table: draw_table,
+    page.HeatMap: draw_heat_map,
+    page.Matrix: draw_matrix,
     page.Section: draw_section,
 }

@@ -1,8 +1,8 @@
 """Topologies as GraphML, to and from other programs.
 
 What is written reads back as the same topology. Of a graph made elsewhere, nodes need nothing (`kind` says `switch`,
-`host` or `spare` where they are no ranks) and edges need `bytes_per_s`; `latency_s` is 0 and `tier` is `graph` where they
-say nothing. Files are data: nothing in them is executed, document types and entities are refused.
+`host` or `spare` where they are no ranks) and edges need `bytes_per_s`; where they say nothing, `latency_s` is 0 and
+`tier` is `graph`. Files are data: nothing in them is executed, document types and entities are refused.
 """
 
 import json

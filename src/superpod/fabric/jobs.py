@@ -85,8 +85,10 @@ def play(
         bundle = bundled(topology)
         small, members = bundle.topology, [bundle.node_of[nodes] for nodes in members]
     placed = [replace(job, members=nodes) for job, nodes in zip(jobs, members, strict=True)]
-    alone = [_ends(small, [job], routing, seed, batch_frac, engine)[0][0] for job in placed]
     ends, result = _ends(small, placed, routing, seed, batch_frac, engine)
+    alone = ends
+    if len(placed) > 1:
+        alone = [_ends(small, [job], routing, seed, batch_frac, engine)[0][0] for job in placed]
     times = tuple(
         JobTime(name=job.name, alone_s=single - job.start_s, together_s=both - job.start_s)
         for job, single, both in zip(jobs, alone, ends, strict=True)

@@ -1,6 +1,6 @@
 """A topology as a networkx graph (the extra `graph`)."""
 
-import networkx
+import networkx  # type: ignore[import-untyped]
 
 from superpod.fabric.graphs import link_data, node_data, tiers_text
 from superpod.fabric.topology import Topology
