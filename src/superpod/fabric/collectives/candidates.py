@@ -174,6 +174,8 @@ def costs(kind: str, level: Level, message_bytes: Num) -> dict[str, Cost]:
             "full_mesh": full_mesh.cost(kind, level.axes, message_bytes),
             "ring": ring.cost(kind, arity, message_bytes),
         }
+    if structure in {"torus", "mesh"} and kind == "broadcast":
+        return {"bidirectional": bidirectional.cost(kind, arity, message_bytes)}
     if structure in {"torus", "mesh"}:
         return {"torus": torus.cost(kind, level.axes, message_bytes)}
     library = [name for name in level.tier.link.algorithms if kind in RUNS.get(name, ())]

@@ -93,14 +93,14 @@ def _way(item: Candidate, inside: list[str]) -> Way:
 def _reason(ranked: tuple[Way, ...]) -> str:
     """Return why the first way wins, against the fastest that runs another algorithm or regime."""
     first = ranked[0]
-    part = "latency" if first.latency_s > first.wire_s else f"the wires of {first.binding_tier}"
+    part = "latency takes" if first.latency_s > first.wire_s else f"the wires of {first.binding_tier} take"
     if len(ranked) == 1:
-        return f"{first.name} is the only way; {part} takes most of it"
+        return f"{first.name} is the only way; {part} most of it"
     other = ranked[1]
     less_wait = other.latency_s - first.latency_s
     less_wire = other.wire_s - first.wire_s
     why = "waits less" if less_wait > less_wire else "spends less time on the wires"
     return (
         f"{first.name} {why} than {other.name}, {first.time_s * 1e6:.1f} against {other.time_s * 1e6:.1f} us; "
-        f"{part} takes most of it"
+        f"{part} most of it"
     )

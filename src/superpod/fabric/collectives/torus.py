@@ -7,14 +7,14 @@ import numpy as np
 from superpod.fabric.collectives.step import Cost, Step, refuse, step
 from superpod.result import Num
 
-KINDS = ("all_reduce", "all_gather", "reduce_scatter", "broadcast")
+KINDS = ("all_reduce", "all_gather", "reduce_scatter")
 
 
 def cost(kind: str, extents: Sequence[Num], message_bytes: Num) -> Cost:
     """Return sum(k_i - 1) steps and (N - 1)/N S over all 2 D links together, twice both to all-reduce.
 
     T = steps x step + bytes / (2 D b); exact for equal sides k_i, a lower bound otherwise, 13 % low for 8 x 4
-    (multiport buckets: Jain & Sabharwal 2010, doi:10.1145/1810085.1810093). A broadcast fills the same links with S.
+    (multiport buckets: Jain & Sabharwal 2010, doi:10.1145/1810085.1810093).
     """
     passes = 2.0 if kind == "all_reduce" else 1.0
     ranks: Num = 1.0
@@ -22,8 +22,7 @@ def cost(kind: str, extents: Sequence[Num], message_bytes: Num) -> Cost:
     for extent in extents:
         ranks = ranks * np.ceil(extent)
         deep = deep + np.ceil(extent) - 1.0
-    share: Num = 1.0 if kind == "broadcast" else passes * (ranks - 1.0) / ranks
-    return Cost(steps_count=passes * deep, wire_bytes=message_bytes * share)
+    return Cost(steps_count=passes * deep, wire_bytes=passes * message_bytes * (ranks - 1.0) / ranks)
 
 
 def steps(kind: str, shape: Sequence[int], message_bytes: float) -> tuple[Step, ...]:
@@ -31,8 +30,8 @@ def steps(kind: str, shape: Sequence[int], message_bytes: float) -> tuple[Step, 
 
     Rings of unequal sides run beside each other until the longest ends, the shorter ones at an even pace.
     """
-    if kind not in KINDS or kind == "broadcast":
-        raise refuse("torus", kind, [name for name in KINDS if name != "broadcast"])
+    if kind not in KINDS:
+        raise refuse("torus", kind, KINDS)
     axes = len(shape)
     scatter: list[Step] = []
     held = [message_bytes / (2 * axes)] * axes
