@@ -126,7 +126,7 @@ SHAPES: dict[str, tuple[Fabric, str]] = {
             tier("clos", 32, 5 * G, switches=4),
             tier("clos", 64, 3 * G, own=False, switches=8),
         ),
-        "spray",
+        "dor",
     ),
     "torus 4x4": (timed(tier("torus", 16, 40 * G, dims=(4, 4))), "dor"),
     "torus 3x5": (timed(tier("torus", 15, 40 * G, dims=(3, 5))), "dor"),

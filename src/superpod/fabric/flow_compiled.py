@@ -24,11 +24,15 @@ WAITING, ENDS, UNDER_WAY, BEGUN, SOLVES, STAMP, MISSES, PAUSE, DENSE, ENDED, TOU
 
 
 class Paths(NamedTuple):
-    """Links by flow and flows by link, the rates of links, the latency of flows, and who waits for whom."""
+    """Links by flow and flows by link, the rates of links, the latency of flows, and who waits for whom.
+
+    `whole`: every share is 1, and need not be read. The loops wait for memory, so columns are as narrow as they can be.
+    """
 
     start: IntArray
     link: IntArray
     share: FloatArray
+    whole: bool
     link_start: IntArray
     link_flow: IntArray
     bytes_per_s: FloatArray
@@ -46,7 +50,6 @@ class State(NamedTuple):
     status: IntArray
     finish: FloatArray
     rate: FloatArray
-    known_rate: FloatArray
     left: FloatArray
     since: FloatArray
     due: FloatArray
@@ -70,6 +73,7 @@ class Work(NamedTuple):
     free: FloatArray
     load: FloatArray
     unfrozen: IntArray
+    level: FloatArray
     level_key: FloatArray
     level_item: IntArray
     begin_key: FloatArray
@@ -95,6 +99,7 @@ def run(
         start=paths.start,
         link=link,
         share=paths.share_frac,
+        whole=bool(np.all(paths.share_frac == 1.0)),
         link_start=link_start,
         link_flow=link_flow,
         bytes_per_s=bytes_per_s.astype(np.float64),
@@ -111,7 +116,7 @@ def run(
             where="flows: after",
             hint="a flow may only wait for flows that do not wait for it",
         )
-    return state.finish, state.rate, state.bottleneck, int(work.tally[SOLVES])
+    return state.finish, state.rate, state.bottleneck.astype(np.int64), int(work.tally[SOLVES])
 
 
 def _room(given: Paths, size_bytes: FloatArray, start_s: FloatArray, after: IntArray) -> tuple[State, Work]:
@@ -121,14 +126,13 @@ def _room(given: Paths, size_bytes: FloatArray, start_s: FloatArray, after: IntA
         size=size_bytes.astype(np.float64),
         begin=start_s.astype(np.float64),
         pending=np.bincount(after[:, 0], minlength=flows),
-        status=np.zeros(flows, dtype=np.int64),
+        status=np.zeros(flows, dtype=np.int8),
         finish=np.full(flows, np.inf),
         rate=np.zeros(flows),
-        known_rate=np.zeros(flows),
         left=size_bytes.astype(np.float64),
         since=np.zeros(flows),
         due=np.full(flows, np.inf),
-        bottleneck=np.full(flows, -1),
+        bottleneck=np.full(flows, -1, dtype=np.int32),
         frozen=np.ones(flows, dtype=np.bool_),
     )
 
@@ -149,6 +153,7 @@ def _room(given: Paths, size_bytes: FloatArray, start_s: FloatArray, after: IntA
         free=np.zeros(links),
         load=np.zeros(links),
         unfrozen=ints(links),
+        level=np.zeros(links),
         level_key=np.empty(links + 1),
         level_item=ints(links + 1),
         begin_key=np.empty(flows + 1),
@@ -259,28 +264,30 @@ def fill(p, s, w, flows, found, links, count):
 
     Shares only grow while flows freeze, so a stale entry is a lower bound and is pushed back at its present share.
     """
+    link, share, start, frozen, whole = p.link, p.share, p.start, s.frozen, p.whole
+    free, load, unfrozen, keys, items = w.free, w.load, w.unfrozen, w.level_key, w.level_item
     for place in range(count):
-        w.free[links[place]] = p.bytes_per_s[links[place]]
-        w.load[links[place]] = 0.0
-        w.unfrozen[links[place]] = 0
+        free[links[place]] = p.bytes_per_s[links[place]]
+        load[links[place]] = 0.0
+        unfrozen[links[place]] = 0
     for place in range(found):
-        s.frozen[flows[place]] = False
-        for e in range(p.start[flows[place]], p.start[flows[place] + 1]):
-            w.load[p.link[e]] += p.share[e]
-            w.unfrozen[p.link[e]] += 1
+        frozen[flows[place]] = False
+        for e in range(start[flows[place]], start[flows[place] + 1]):
+            load[link[e]] += 1.0 if whole else share[e]
+            unfrozen[link[e]] += 1
     size = 0
     for place in range(count):
         number = links[place]
-        if w.unfrozen[number] > 0:
-            size = push(w.level_key, w.level_item, size, w.free[number] / w.load[number], number)
+        if unfrozen[number] > 0:
+            size = push(keys, items, size, free[number] / load[number], number)
     while size > 0:
-        key, number = w.level_key[0], w.level_item[0]
-        size = pop(w.level_key, w.level_item, size)
-        if w.unfrozen[number] == 0:
+        key, number = keys[0], items[0]
+        size = pop(keys, items, size)
+        if unfrozen[number] == 0:
             continue
-        level = max(w.free[number], 0.0) / w.load[number]
+        level = max(free[number], 0.0) / load[number]
         if level > key * (1.0 + 1e-12):
-            size = push(w.level_key, w.level_item, size, level, number)
+            size = push(keys, items, size, level, number)
             continue
         freeze(p, s, w, number, level)
 
@@ -288,35 +295,39 @@ def fill(p, s, w, flows, found, links, count):
 @njit(cache=True)
 def freeze(p, s, w, number, level):
     """Freeze the flows of a link at its level; flows that have ended are dropped from it on the way."""
+    link, share, start, link_flow, whole = p.link, p.share, p.start, p.link_flow, p.whole
+    free, load, unfrozen, frozen, status = w.free, w.load, w.unfrozen, s.frozen, s.status
     base, kept = p.link_start[number], 0
+    w.level[number] = level
     for place in range(base, base + w.link_count[number]):
-        f = p.link_flow[place]
-        if s.status[f] == DONE:
+        f = link_flow[place]
+        if frozen[f] and status[f] == DONE:
             continue
-        p.link_flow[base + kept] = f
+        link_flow[base + kept] = f
         kept += 1
-        if s.frozen[f]:
+        if frozen[f]:
             continue
-        s.frozen[f] = True
-        s.rate[f] = level
+        frozen[f] = True
         s.bottleneck[f] = number
-        for e in range(p.start[f], p.start[f + 1]):
-            w.free[p.link[e]] -= p.share[e] * level
-            w.load[p.link[e]] -= p.share[e]
-            w.unfrozen[p.link[e]] -= 1
+        for e in range(start[f], start[f + 1]):
+            part = 1.0 if whole else share[e]
+            free[link[e]] -= part * level
+            load[link[e]] -= part
+            unfrozen[link[e]] -= 1
     w.link_count[number] = kept
 
 
 @njit(cache=True)
-def move_on(s, flows, found, now):
+def move_on(s, w, flows, found, now):
     """Move on the flows whose rate has changed: what they have left, and when they will end."""
     for place in range(found):
         f = flows[place]
-        if s.rate[f] != s.known_rate[f]:
-            s.left[f] -= s.known_rate[f] * (now - s.since[f])
+        rate = w.level[s.bottleneck[f]]
+        if rate != s.rate[f]:
+            s.left[f] -= s.rate[f] * (now - s.since[f])
             s.since[f] = now
-            s.known_rate[f] = s.rate[f]
-            s.due[f] = now + max(s.left[f], 0.0) / s.rate[f] if s.rate[f] > 0.0 else np.inf
+            s.rate[f] = rate
+            s.due[f] = now + max(s.left[f], 0.0) / rate if rate > 0.0 else np.inf
 
 
 @njit(cache=True)
@@ -424,11 +435,11 @@ def solve(p, s, w, now):
     w.tally[SOLVES] += 1
     if found < 0:
         fill(p, s, w, w.active, w.tally[UNDER_WAY], w.every_link, len(w.every_link))
-        move_on(s, w.active, w.tally[UNDER_WAY], now)
+        move_on(s, w, w.active, w.tally[UNDER_WAY], now)
         w.tally[DENSE], w.tally[ENDS] = 1, 0
         return
     fill(p, s, w, w.flows, found, w.links, w.tally[TOUCHED])
-    move_on(s, w.flows, found, now)
+    move_on(s, w, w.flows, found, now)
     anew = w.tally[DENSE] == 1 or w.tally[ENDS] + found >= len(w.end_key)
     flows, count = (w.active, w.tally[UNDER_WAY]) if anew else (w.flows, found)
     ends = 0 if anew else w.tally[ENDS]

@@ -124,23 +124,25 @@ def whole_table(topology: Topology, scope: Scope) -> Hops | None:
 
 @lru_cache(maxsize=32)
 def _kept_table(topology: Topology, scope: Scope) -> Hops:
-    return table(topology, scope, 0, frame(topology, scope).targets_count)
+    return table(topology, scope, np.arange(frame(topology, scope).targets_count))
 
 
-def table(topology: Topology, scope: Scope, first: int, last: int) -> Hops:
-    """Return what leads closer to the targets from `first` to before `last`."""
+def table(topology: Topology, scope: Scope, targets: IntArray) -> Hops:
+    """Return what leads closer to some targets, in their order."""
     made, links, nodes = frame(topology, scope), topology.links, topology.nodes_count
     src, dst = links.src[made.core], links.dst[made.core]
-    here = (made.arrived[0] >= first) & (made.arrived[0] < last)
-    distance = np.full((last - first, nodes), FAR)
-    distance[made.arrived[0][here] - first, made.arrived[1][here]] = 0
+    place = np.full(made.targets_count, NOWHERE)
+    place[targets] = np.arange(len(targets))
+    here = place[made.arrived[0]] >= 0
+    distance = np.full((len(targets), nodes), FAR)
+    distance[place[made.arrived[0][here]], made.arrived[1][here]] = 0
     flood(distance, src, dst)
     target, edge = np.nonzero(distance[:, dst] < distance[:, src])
     key = target * nodes + src[edge]
     if scope.lowest_axis and len(edge):
         lowest = _lowest(key, links.axis[made.core[edge]])
         key, edge = key[lowest], edge[lowest]
-    counts = np.bincount(key, minlength=(last - first) * nodes)
+    counts = np.bincount(key, minlength=len(targets) * nodes)
     start = np.concatenate(([0], np.cumsum(counts)))
     flat, link = distance.ravel(), made.core[edge]
     weight = paths_count(flat, start, link, links, nodes) if scope.count_paths else np.ones(len(flat))

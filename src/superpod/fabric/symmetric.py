@@ -31,7 +31,8 @@ GRIDS = ("full_mesh", "mesh", "torus")
 class Classes:
     """The quotient: a flow a class of flows, a link a class of links.
 
-    `flows_count` is how many flows of each class a rank sends; `exact` whether every class ends when told.
+    `flows_count` is how many flows of each class a rank sends; `exact` whether every class ends when told; `routing`
+    the mode of `route` that they stand for.
     """
 
     flow_names: tuple[str, ...]
@@ -40,6 +41,7 @@ class Classes:
     paths: Incidence
     bytes_per_s: FloatArray
     exact: bool
+    routing: str
 
     def run(self, size_bytes: float) -> FlowResult:
         """Return when each class ends if every flow carries `size_bytes` and all begin together."""
@@ -63,7 +65,7 @@ class _Quotient:
         if count > 0:
             self.flows.append((name, count, latency_s, loads))
 
-    def classes(self) -> Classes:
+    def classes(self, routing: str) -> Classes:
         place = {name: number for number, name in enumerate(self.links)}
         entries = [(place[name], load) for *_, loads in self.flows for name, load in loads.items()]
         lengths = [len(loads) for *_, loads in self.flows]
@@ -81,6 +83,7 @@ class _Quotient:
             paths=paths,
             bytes_per_s=np.array(list(self.links.values())),
             exact=self.exact,
+            routing=routing,
         )
 
 
@@ -107,7 +110,13 @@ def uniform(fabric: Fabric, group: Group | None = None) -> Classes | None:
                 return None
         else:
             return _dragonfly(fabric) if whole and len(fabric.tiers) == place + 1 else None
-    return made.classes()
+    return made.classes(usual_routing(fabric))
+
+
+def usual_routing(fabric: Fabric) -> str:
+    """Return how a fabric routes unless asked otherwise: by dimension order in grids, sprayed elsewhere."""
+    grids = [tier for tier in fabric.tiers if tier.structure in GRIDS]
+    return "dor" if grids and fabric.tiers[-1].structure != "dragonfly" else "spray"
 
 
 def _switched(made: _Quotient, fabric: Fabric, place: int, held: list[float], leaf: int) -> None:
@@ -263,7 +272,8 @@ def _lengthened(axes: list[_Axis], tier: FabricTier, number: int, cube_ranks: fl
 def _dragonfly(fabric: Fabric) -> Classes | None:
     """Return the classes under turning all groups by one: the flows of the first group stand for all.
 
-    Links are alike where they lead from the same to the same member, as many groups on.
+    Links are alike where they lead from the same to the same member, as many groups on. Flows are taken together as
+    those inside a group and those between groups, so only the last end is exact. The one structure that is drawn.
     """
     topology = draw(fabric)
     inside = round(fabric.tiers[-2].ranks_count) if len(fabric.tiers) > 1 else 1
@@ -275,19 +285,13 @@ def _dragonfly(fabric: Fabric) -> Classes | None:
     paths = route(topology, src, dst)
     member = links.src % inside * inside + links.dst % inside
     orbit = member * groups + (links.dst // inside - links.src // inside) % groups
-    names, first, place = np.unique(orbit, return_index=True, return_inverse=True)
-    quotient = Incidence(
-        start=paths.start,
-        link=place[paths.link],
-        share_frac=paths.share_frac,
-        latency_s=paths.latency_s,
-        links_count=len(names),
-    )
-    return Classes(
-        flow_names=tuple(f"from member {here} to rank {there}" for here, there in zip(src, dst, strict=True)),
-        link_names=tuple(topology.link_name(int(number)) for number in first),
-        flows_count=np.full(len(src), 1.0 / inside),
-        paths=quotient,
-        bytes_per_s=links.bytes_per_s[first],
-        exact=True,
-    )
+    _, first, place = np.unique(orbit, return_index=True, return_inverse=True)
+    made = _Quotient(exact=False)
+    names = [made.link(topology.link_name(int(number)), float(links.bytes_per_s[number])) for number in first]
+    between = dst // inside > 0
+    for name, chosen in ((f"{fabric.tiers[-1].name}, one group", ~between), (fabric.tiers[-1].name, between)):
+        share = paths.share_frac * chosen[paths.flow]
+        load = np.bincount(place[paths.link], weights=share, minlength=len(first))
+        used = {names[number]: float(load[number]) for number in np.flatnonzero(load)}
+        made.flow(name, chosen.sum() / inside, float(paths.latency_s[chosen].mean()) if chosen.any() else 0.0, used)
+    return made.classes("spray")

@@ -17,7 +17,7 @@ from superpod.fabric.bundle import bundled
 from superpod.fabric.flow import Transfers, simulate
 from superpod.fabric.generators import RANKS_MAX, draw
 from superpod.fabric.route import Incidence, route
-from superpod.fabric.symmetric import Classes, uniform
+from superpod.fabric.symmetric import Classes, uniform, usual_routing
 from superpod.fabric.tiers import Fabric, Group
 from superpod.fabric.topology import FloatArray, IntArray, Topology
 from superpod.fabric.walk import ONE_PATH
@@ -87,24 +87,25 @@ def transfer(
     *,
     topology: Topology | None = None,
     level: str = "auto",
-    routing: str = "spray",
+    routing: str = "auto",
     seed: int = 0,
     batch_frac: float = BATCH_FRAC,
     engine: str = "auto",
 ) -> Outcome:
     """Return how long a transfer takes on a fabric, or on `topology` where that differs from its drawing.
 
-    `auto` takes the first of L1, L2 and L0 that the demand, its size and the state of the fabric allow. Raises
+    Level `auto` takes the first of L1, L2 and L0 that the demand, its size and the state of the fabric allow; routing
+    `auto` is by dimension order in grids and sprayed elsewhere. Raises
     ScenarioError for a level that cannot be had, UnreachableError for flows without a path.
     """
     if level not in LEVELS:
         raise ScenarioError(f"unknown level {level!r}", where="--level", hint=f"one of {', '.join(LEVELS)}")
-    classes = None
-    if isinstance(demand, Uniform) and topology is None and routing not in ONE_PATH | {"detour"}:
-        classes = uniform(fabric, demand.group)
+    routing = usual_routing(fabric) if routing == "auto" else routing
+    classes = uniform(fabric, demand.group) if isinstance(demand, Uniform) and topology is None else None
+    classes = classes if classes is not None and routing == classes.routing else None
     if level == "L1" and classes is None:
         raise ScenarioError(
-            "no classes of equal flows: the traffic is not uniform, the fabric is damaged, or its structure has none",
+            "no classes of equal flows: uniform traffic on an intact fabric under its usual routing has them",
             where="--level L1",
             hint="use L2",
         )

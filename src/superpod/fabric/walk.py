@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superpod.fabric.paths import BLOCK, FAR, NOWHERE, Frame, Hops, Scope, frame, mixed, table, whole_table
+from superpod.fabric.paths import BLOCK, FAR, Frame, Hops, Scope, frame, mixed, table, whole_table
 from superpod.fabric.topology import SWITCH, BoolArray, FloatArray, IntArray, Topology, spread
 
 MODES = ("spray", "weighted", "dor", "single", "ecmp", "detour")
@@ -57,30 +57,25 @@ class Search:
     def paths(self, flows: Flows) -> tuple[list[Entries], IntArray]:
         """Return the entries of the flows, and the numbers of those that have no path."""
         made, found, lost = frame(self.topology, self.scope), list[Entries](), list[IntArray]()
+        target = made.target[flows.dst]
         whole = whole_table(self.topology, self.scope)
         if whole is not None:
-            lost.append(self._follow(made, whole, flows, 0, found))
-            return found, lost[0]
-        target = made.target[flows.dst]
+            return found, self._follow(made, whole, flows, target, found)
         block = max(1, BLOCK // max(len(made.core), 1))
-        for first in np.unique(target // block) * block:
-            last = min(first + block, made.targets_count)
-            chosen = flows.where((target >= first) & (target < last))
-            hops = table(self.topology, self.scope, max(first, 0), last)
-            lost.append(self._follow(made, hops, chosen, max(first, 0), found))
-        lost.append(flows.number[target == NOWHERE])
-        return found, np.unique(np.concatenate(lost))
+        used = np.unique(target)
+        for first in range(0, len(used), block):
+            some = used[first : first + block]
+            here = np.isin(target, some)
+            place = np.searchsorted(some, target[here])
+            hops = table(self.topology, self.scope, some)
+            lost.append(self._follow(made, hops, flows.where(here), place, found))
+        return found, np.concatenate(lost)
 
-    def _follow(self, made: Frame, hops: Hops, flows: Flows, first: int, found: list[Entries]) -> IntArray:
+    def _follow(self, made: Frame, hops: Hops, flows: Flows, target: IntArray, found: list[Entries]) -> IntArray:
         """Follow flows to their targets; add their entries, return the numbers of those without a path."""
-        target = made.target[flows.dst] - first
-        known = target >= 0
-        lost = flows.number[~known]
-        if len(lost):
-            flows, target = flows.where(known), target[known]
         walk = self._enter(made, hops, flows, target, found)
         if not len(walk.flow):
-            return np.concatenate((lost, flows.number))
+            return flows.number
         met = np.zeros(len(flows), dtype=bool)
         met[walk.flow] = True
         if self.mode in ONE_PATH:
@@ -89,7 +84,7 @@ class Search:
             walk = self._all_paths(hops, flows, target, walk, found)
         if not (self.scope.transit or self.scope.to_switches):
             self._leave(made, flows, walk, found)
-        return np.concatenate((lost, flows.number[~met]))
+        return flows.number[~met]
 
     def _enter(self, made: Frame, hops: Hops, flows: Flows, target: IntArray, found: list[Entries]) -> Walk:
         """Return where flows begin: their own node if it passes on traffic, or the end of a first hop."""

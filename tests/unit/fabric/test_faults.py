@@ -1,0 +1,158 @@
+"""What a fault takes away, what is cut off, and how a fault is written."""
+
+import numpy as np
+import pytest
+
+from shapes import SHAPES, cloudmatrix, grid, leaf_spine, pairs, run, stacked, star, tier
+from superpod.errors import ScenarioError
+from superpod.fabric.bundle import bundled
+from superpod.fabric.faults import FORM, broken, cables, cut_off, fail
+from superpod.fabric.generators import draw
+from superpod.fabric.tiers import HostPorts
+from superpod.fabric.topology import HOST, SWITCH
+
+
+def lost(topology: object, *faults: str) -> int:
+    return fail(topology, faults).links_lost_count  # type: ignore[arg-type]
+
+
+def test_each_kind_of_fault_takes_its_links() -> None:
+    topology = draw(cloudmatrix())
+    assert lost(topology, "switch:pod:3:7") == 2 * 48
+    assert lost(topology, "switch:node:0:5") == 2 * (8 + 16)
+    assert lost(topology, "switch:node:5") == 2 * (8 + 16)
+    assert lost(topology, "plane:pod:2") == 2 * (384 + 48 * 16)
+    assert lost(topology, "cable:pod:0") == 2
+    assert lost(topology, "rank:17") == 2 * 7
+    assert lost(topology, "instance:node:3") == 2 * (8 * 7 + 7 * 16)
+    assert lost(topology, "links:pod:0.01") == 2 * round(0.01 * 48 * 7 * 16)
+    assert lost(topology, "rank:17", "rank:17") == 2 * 7
+
+
+def test_a_module_takes_every_lane_of_its_cable() -> None:
+    fabric = stacked(
+        tier("switch", 8, 350e9, name="node", planes=7),
+        tier("clos", 64, 350e9, name="pod", own=False, planes=7, switches=16, lanes_per_cable_count=2.0),
+    )
+    topology = draw(fabric)
+    assert len(cables(topology, 1)) == 8 * 7 * 16 // 2
+    assert lost(topology, "module:pod:0") == lost(topology, "module:pod:1") == 4
+    first, second = (broken(topology, f"module:pod:{number}") for number in (0, 1))
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first, broken(topology, "module:pod:2"))
+    ends = topology.links.dst[first & (topology.links.src < topology.links.dst)]
+    assert np.diff(np.sort(ends)).tolist() == [1]
+
+
+def test_an_instance_takes_its_hosts_and_its_own_switches_along() -> None:
+    fabric = stacked(
+        tier("switch", 8, 392e9, name="node", planes=7),
+        tier("clos", 32, 392e9, name="pod", own=False, planes=7, switches=16),
+        hosts=HostPorts(tier="node", per_instance_count=4.0, bytes_per_s=160e9),
+    )
+    left = fail(draw(fabric), ["instance:node:1"])
+    nodes, links = left.topology.nodes, left.topology.links
+    touched = np.zeros(left.topology.nodes_count, dtype=bool)
+    touched[links.src] = True
+    assert left.isolated.tolist() == list(range(8, 16))
+    assert int((~touched[nodes.kind == HOST]).sum()) == 4
+    assert int((~touched[nodes.kind == SWITCH]).sum()) == 7
+
+
+def test_ranks_that_nothing_reaches_are_isolated() -> None:
+    topology = draw(star(8, 50e9))
+    assert len(cut_off(topology)) == 0
+    left = fail(topology, ["rank:2", "rank:5"])
+    assert left.isolated.tolist() == [2, 5]
+    assert left.alive.tolist() == [0, 1, 3, 4, 6, 7]
+    halves = fail(draw(SHAPES["two domains in a rack"][0]), ["switch:tier1:0"])
+    assert len(halves.isolated) == 64
+
+
+def test_random_cables_follow_the_seed() -> None:
+    topology = draw(leaf_spine(8, 8, 8))
+    first, again, other = (broken(topology, "links:spine:0.1", seed) for seed in (1, 1, 2))
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+
+
+@pytest.mark.parametrize("name", ["star, 18 planes", "leaf-spine, 7 planes", "torus 4x4", "full mesh 4x4"])
+def test_a_fault_never_makes_an_exchange_faster(name: str) -> None:
+    topology = draw(SHAPES[name][0])
+    before = bundled(topology).topology
+    src, dst = pairs(len(topology.ranks))
+    whole = run(before, src, dst, 1e6)[0].makespan_s
+    after = bundled(fail(topology, [f"cable:{topology.kinds[-1].tier}:0"]).topology).topology
+    assert run(after, src, dst, 1e6)[0].makespan_s >= whole * (1 - 1e-9)
+
+
+def test_a_lost_plane_leaves_its_share() -> None:
+    """Six of seven planes: seven sixths of the time."""
+    topology = draw(cloudmatrix(8))
+    src, dst = pairs(64)
+    small = bundled(topology).topology
+    left = bundled(fail(topology, ["plane:pod:4"]).topology).topology
+    before, after = (run(one, src, dst, 1e6)[0].makespan_s for one in (small, left))
+    assert after / before == pytest.approx(7 / 6, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("switsh:pod:1", "cannot read 'switsh:pod:1'"),
+        ("switch:pot:1", "no tier 'pot'"),
+        ("switch:pod", "cannot read 'switch:pod'"),
+        ("switch:pod:x", "cannot read 'switch:pod:x'"),
+        ("switch:pod:1.5", "cannot read"),
+        ("switch:pod:-1", "cannot read"),
+        ("switch:pod:nan", "cannot read"),
+        ("switch:pod:9:0", "no plane of pod 9"),
+        ("switch:pod:0:16", "no switch of pod"),
+        ("plane:pod:7", "no plane of pod 7"),
+        ("cable:pod:99999", "no cable of pod 99999"),
+        ("rank:384", "no rank 384"),
+        ("rank", "cannot read 'rank'"),
+        ("instance:node:48", "no instance of node 48"),
+        ("links:pod:1.5", "a share of 1.5"),
+        ("", "cannot read ''"),
+    ],
+)
+def test_faults_that_mean_nothing_are_refused(fault: str, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message) as caught:
+        broken(draw(cloudmatrix()), fault)
+    assert caught.value.hint
+    assert caught.value.where == "--fail"
+
+
+def test_every_form_is_known() -> None:
+    examples = [
+        "switch:rack:0",
+        "plane:rack:0",
+        "cable:rack:0",
+        "module:rack:0",
+        "links:rack:0.1",
+        "rank:0",
+        "instance:rack:0",
+    ]
+    assert [example.partition(":")[0] for example in examples] == list(FORM)
+    topology = draw(star(8, 50e9, planes=2))
+    assert all(broken(topology, example).any() for example in examples)
+
+
+def test_a_spare_takes_the_place_of_a_lost_rank() -> None:
+    """64 + 1 in a rack: the stand-by is one switch away from every other rank."""
+    topology = draw(stacked(tier("full_mesh", 16, 6 * 56e9, dims=(4, 4), spares_count=1.0)))
+    left = fail(topology, ["rank:5"]).topology
+    spare = int(np.flatnonzero(left.nodes.kind == 3)[0])
+    others = np.setdiff1d(np.arange(16), [5])
+    found, paths = run(left, others, np.full(15, spare), 1e6)
+    assert np.diff(paths.start).max() <= 3
+    assert found.makespan_s > 0
+
+
+def test_a_damaged_grid_still_routes() -> None:
+    topology = draw(grid("torus", (4, 4)))
+    left = fail(topology, ["cable:grid:0", "cable:grid:5"])
+    assert len(left.isolated) == 0
+    found, _ = run(left.topology, *pairs(16))
+    assert found.makespan_s >= 8.0
