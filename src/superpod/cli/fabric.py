@@ -26,7 +26,7 @@ COLLECTIVES = (
     "dispatch",
     "combine",
 )
-ROUTINGS = ("spray", "weighted", "dor", "single", "ecmp", "detour")
+ROUTINGS = ("auto", "spray", "weighted", "dor", "single", "ecmp", "detour")
 LEVELS = ("auto", "L0", "L1", "L2")
 READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 WRITE = click.Path(dir_okay=False, path_type=Path)
@@ -59,7 +59,7 @@ Examples:
 @click.option("--traffic", type=READ, metavar="FILE", help="Run a traffic matrix: CSV (src,dst,bytes) or npz.")
 @click.option("--fail", "faults", multiple=True, metavar="FAULT", help="Break something first; see below. Repeatable.")
 @click.option("--job", "jobs", multiple=True, metavar="JOB", help="NAME=KIND:BYTES:FIRST+COUNT[*STRIDE][@START].")
-@click.option("--routing", type=click.Choice(ROUTINGS), default="spray", show_default=True)
+@click.option("--routing", type=click.Choice(ROUTINGS), default="auto", show_default=True)
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random faults and hashes.")
 @click.option("--level", type=click.Choice(LEVELS), default="auto", show_default=True, help="Of detail; auto: all.")
 @click.option(

@@ -393,7 +393,7 @@ def ground_blocks(report: FabricReport, sources: Mapping[str, Source], *, full: 
     """Return what the answer rests on: notes, and for HTML every fact."""
     blocks: list[Block] = []
     weak = [used for used in report.facts if used.fact.kind in {"estimate", "assumed", "user"}]
-    lines = list(report.notes)
+    lines = [*report.notes, f"routing: {report.routing}"]
     if report.facts:
         lines.append(
             f"{len(report.facts)} facts, of them {len(weak)} assumed, estimated or your own: --json, --html FILE"

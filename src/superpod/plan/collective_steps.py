@@ -12,7 +12,7 @@ import numpy as np
 from superpod.errors import ScenarioError
 from superpod.fabric.collectives import ALGORITHMS, Step
 from superpod.fabric.collectives.choice import Way
-from superpod.fabric.tiers import Fabric
+from superpod.fabric.tiers import SWITCHED, Fabric
 from superpod.fabric.topology import IntArray
 
 EXCHANGES = ("all_to_all", "p2p", "dispatch", "combine")
@@ -70,7 +70,11 @@ def steps_of(kind: str, way: str, laid: Laid, fabric: Fabric, message_bytes: flo
         made = _tier_by_tier(kind, inside, laid, fabric, message_bytes)
     elif len(laid.tiers) == 1:
         made = _local(kind, name, laid, fabric, 0, message_bytes)
-    elif name == "ring" and kind != "broadcast":
+    elif (
+        name == "ring"
+        and kind != "broadcast"
+        and all(fabric.tiers[place].structure in SWITCHED for place in laid.tiers)
+    ):
         made = _rings(kind, laid, message_bytes)
     else:
         made = None
@@ -97,8 +101,10 @@ def _local(
     if arity < 2:
         return ()
     if name in {"direct", "full_mesh"}:
-        if len(tier.dims) > 1 or kind == "broadcast":
+        if kind == "broadcast":
             return None
+        if len(tier.dims) > 1:
+            return _every_axis(kind, tier.dims, message_bytes) if prod(tier.dims) == arity else None
         each = _exchange("all_to_all", arity, message_bytes)[0]
         return (replace(each, repeat_count=2 if kind == "all_reduce" else 1),)
     shape: list[int] = [arity]
@@ -107,6 +113,31 @@ def _local(
         if tier.structure != "torus" or prod(shape) != arity or kind == "broadcast":
             return None
     return ALGORITHMS[name].steps(kind, shape, message_bytes)
+
+
+def _every_axis(kind: str, dims: tuple[int, ...], message_bytes: float) -> tuple[Step, ...] | None:
+    """Return the direct exchanges of a full mesh of several axes: one part an axis, each taking them in another order.
+
+    In phase p part c runs along axis (c + p) mod D, so that all ports work at once, as rings on a torus do.
+    """
+    if kind not in {"all_reduce", "reduce_scatter", "all_gather"}:
+        return None
+    count, axes = prod(dims), len(dims)
+    held = [message_bytes / axes] * axes
+    scatter: list[Step] = []
+    for phase in range(axes):
+        parts: list[tuple[IntArray, IntArray, float]] = []
+        for part in range(axes):
+            axis = (part + phase) % axes
+            held[part] /= dims[axis]
+            lines = np.moveaxis(np.arange(count).reshape(dims), axis, -1).reshape(-1, dims[axis])
+            src, dst = np.repeat(lines, dims[axis], axis=1).ravel(), np.tile(lines, (1, dims[axis])).ravel()
+            parts.append((src[src != dst], dst[src != dst], held[part]))
+        size = np.concatenate([np.full(len(src), each) for src, _, each in parts])
+        ends = [np.concatenate([part[end] for part in parts]) for end in (0, 1)]
+        scatter.append(Step(src=ends[0], dst=ends[1], size_bytes=size))
+    gather = scatter[::-1]
+    return tuple({"reduce_scatter": scatter, "all_gather": gather, "all_reduce": [*scatter, *gather]}[kind])
 
 
 def _tier_by_tier(

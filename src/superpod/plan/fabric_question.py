@@ -37,7 +37,7 @@ class FabricQuestion:
     """A pod, or a graph, and what to run on it.
 
     `pod` is a name of the catalogue or the path of a TOML file. `ranks` members of the collective, every `stride`-th
-    rank; all ranks where None. `level` is a row of `fabric.transfer.LEVELS`, `routing` one of `fabric.walk.MODES`.
+    rank; all where None. `level` is a row of `fabric.transfer.LEVELS`, `routing` auto or one of `fabric.walk.MODES`.
     """
 
     pod: str = ""
@@ -51,7 +51,7 @@ class FabricQuestion:
     traffic: MatrixFile | None = None
     faults: tuple[str, ...] = ()
     jobs: tuple[JobQuestion, ...] = ()
-    routing: str = "spray"
+    routing: str = "auto"
     seed: int = 0
     level: str = "auto"
     batch_frac: float = 1e-3

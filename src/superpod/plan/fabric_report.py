@@ -14,6 +14,7 @@ from superpod.errors import MissingFactError, ScenarioError, UnreachableError
 from superpod.fabric.collectives.choice import Way
 from superpod.fabric.faults import Damage, fail
 from superpod.fabric.inventory import Inventory, TierParts, inventory
+from superpod.fabric.symmetric import usual_routing
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier, build, ranks_per_chip, scale_out_tier, side_tiers
 from superpod.fabric.topology import IntArray, Topology
 from superpod.fabric.transfer import LEVELS, Flows, Outcome
@@ -75,6 +76,7 @@ def fabric_report(catalogue: Catalogue, question: FabricQuestion) -> FabricRepor
     if question.level not in LEVELS:
         raise ScenarioError(f"unknown level {question.level!r}", where="--level", hint=f"one of {', '.join(LEVELS)}")
     subject = _subject(catalogue, question)
+    question = replace(question, routing=_routing(question, subject))
     ground = Ground(fabric=subject.fabric, topology=subject.topology, question=question)
     count = len(subject.topology.ranks) if subject.topology is not None else 0
     count = count or round(subject.fabric.ranks_count if subject.fabric is not None else 0)
@@ -94,6 +96,7 @@ def fabric_report(catalogue: Catalogue, question: FabricQuestion) -> FabricRepor
         question=_sentence(question, subject),
         name=subject.name,
         subject=subject.label,
+        routing=question.routing,
         state=subject.state,
         pods_count=subject.pods_count,
         ranks_count=count,
@@ -111,6 +114,13 @@ def fabric_report(catalogue: Catalogue, question: FabricQuestion) -> FabricRepor
         catalogue_hash=_hash(facts),
         version=package_version(),
     )
+
+
+def _routing(question: FabricQuestion, subject: _Subject) -> str:
+    """Return the routing asked for; `auto` is what fabrics of its structures do, or all shortest paths of a graph."""
+    if question.routing != "auto":
+        return question.routing
+    return usual_routing(subject.fabric) if subject.fabric is not None else "spray"
 
 
 def topology_of(catalogue: Catalogue, question: FabricQuestion) -> tuple[Topology, int]:

@@ -125,6 +125,7 @@ class FabricReport:
     question: str
     name: str
     subject: str  # id@version, or the graph's file
+    routing: str
     state: str
     pods_count: float
     ranks_count: int

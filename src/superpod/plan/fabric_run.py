@@ -28,6 +28,7 @@ from superpod.plan.utilisation import class_map, limits, ranked, use_map
 
 SAMPLE_FLOWS = 64
 WIRE_FLOWS_MAX = 200_000
+AUTO_RANKS_MAX = 4_096
 PASSES = {"all_reduce": 2.0, "broadcast": 0.0, "p2p": 0.0}
 
 
@@ -203,6 +204,8 @@ def planned(
     """Return a collective ready to be simulated, and what there is to say of it; None where no way can be simulated."""
     if ground.topology is None:
         return None, f"more than {RANKS_MAX:,} ranks are not drawn link by link, so there is no L2"
+    if ground.question.level == "auto" and len(ground.topology.ranks) > AUTO_RANKS_MAX:
+        return None, f"with more than {AUTO_RANKS_MAX:,} ranks L2 takes minutes, so it runs with --level L2 only"
     if ground.fabric is None:
         return _on_graph(ground, kind, ranks, message_bytes), ""
     laid = laid_out(ground.fabric, ranks)
