@@ -114,12 +114,13 @@ def _checked(paths: Incidence, transfers: Transfers, engine: str) -> None:
     if len(size) != len(paths):
         raise ScenarioError(f"{len(size)} sizes for {len(paths)} flows", where="flows")
     for name, column in (("bytes", size), ("start", start)):
-        if column is not None and not bool(np.all(np.isfinite(column) & (column >= 0))):
+        if column is not None and not (column.min(initial=0.0) >= 0.0 and np.isfinite(column.max(initial=0.0))):
             worst = int(np.flatnonzero(~(np.isfinite(column) & (column >= 0)))[0])
             raise ScenarioError(
                 f"found {column[worst]:g} for flow {worst}, expected a finite number from 0 up", where=f"flows: {name}"
             )
-    if np.any((np.diff(paths.start) == 0) & (size > 0)):
+    empty = paths.start[1:] == paths.start[:-1]
+    if empty.any() and np.any(empty & (size > 0)):
         raise ScenarioError("a flow without links", where="flows", hint="its two ends are the same node")
 
 

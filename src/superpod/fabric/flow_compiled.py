@@ -14,7 +14,7 @@ from numba import njit
 
 from superpod.errors import ScenarioError
 from superpod.fabric.route import Incidence
-from superpod.fabric.topology import BoolArray, FloatArray, IntArray
+from superpod.fabric.topology import FloatArray, IntArray
 
 SAME = 1e-9
 ACTIVE, DONE = 1, 2
@@ -42,7 +42,10 @@ class Paths(NamedTuple):
 
 
 class State(NamedTuple):
-    """Columns by flow that change: what is left, since when it counts, at which rate, when it will end."""
+    """Columns by flow that change: what is left, since when it counts, at which rate, when it will end.
+
+    `frozen` is the number of the solve that last gave the flow a rate.
+    """
 
     size: FloatArray
     begin: FloatArray
@@ -54,11 +57,15 @@ class State(NamedTuple):
     since: FloatArray
     due: FloatArray
     bottleneck: IntArray
-    frozen: BoolArray
+    frozen: IntArray
 
 
 class Work(NamedTuple):
-    """Room to work in: counters, lists of flows and links, heaps of keys and items."""
+    """Room to work in: counters, lists of flows and links, heaps of keys and items.
+
+    `all_load` and `all_count` are what active flows put on each link; solves work on copies of them. `soon` holds when
+    the next flow ends, while everything is solved anew.
+    """
 
     tally: IntArray
     active: IntArray
@@ -70,10 +77,13 @@ class Work(NamedTuple):
     seen_link: IntArray
     seen_flow: IntArray
     link_count: IntArray
+    all_load: FloatArray
+    all_count: IntArray
     free: FloatArray
     load: FloatArray
     unfrozen: IntArray
     level: FloatArray
+    soon: FloatArray
     level_key: FloatArray
     level_item: IntArray
     begin_key: FloatArray
@@ -107,61 +117,67 @@ def run(
         follow_start=np.concatenate(([0], np.cumsum(np.bincount(after[:, 1], minlength=flows)))),
         follow=after[order, 0],
     )
-    state, work = _room(given, size_bytes, start_s, after)
-    _run(given, state, work, window_s)
-    stuck = flows - int(work.tally[BEGUN])
+    finish, rate, bottleneck, tally = play(
+        given,
+        size_bytes.astype(np.float64),
+        start_s.astype(np.float64),
+        np.bincount(after[:, 0], minlength=flows),
+        window_s,
+    )
+    stuck = flows - int(tally[BEGUN])
     if stuck:
         raise ScenarioError(
             f"{stuck} flows wait for each other",
             where="flows: after",
             hint="a flow may only wait for flows that do not wait for it",
         )
-    return state.finish, state.rate, state.bottleneck.astype(np.int64), int(work.tally[SOLVES])
+    return finish, rate, bottleneck.astype(np.int64), int(tally[SOLVES])
 
 
-def _room(given: Paths, size_bytes: FloatArray, start_s: FloatArray, after: IntArray) -> tuple[State, Work]:
-    """Return the columns that the loops work in."""
-    flows, links = len(size_bytes), len(given.bytes_per_s)
-    state = State(
-        size=size_bytes.astype(np.float64),
-        begin=start_s.astype(np.float64),
-        pending=np.bincount(after[:, 0], minlength=flows),
-        status=np.zeros(flows, dtype=np.int8),
-        finish=np.full(flows, np.inf),
-        rate=np.zeros(flows),
-        left=size_bytes.astype(np.float64),
-        since=np.zeros(flows),
-        due=np.full(flows, np.inf),
-        bottleneck=np.full(flows, -1, dtype=np.int32),
-        frozen=np.ones(flows, dtype=np.bool_),
+@njit(cache=True)
+def play(p, size, begin, pending, window):
+    """Return (finish, rate, bottleneck, counters); the columns are made here, where that costs little."""
+    flows, links = len(size), len(p.bytes_per_s)
+    s = State(
+        size,
+        begin,
+        pending,
+        np.zeros(flows, dtype=np.int8),
+        np.full(flows, np.inf),
+        np.zeros(flows),
+        size.copy(),
+        np.zeros(flows),
+        np.full(flows, np.inf),
+        np.full(flows, -1, dtype=np.int32),
+        np.zeros(flows, dtype=np.int32),
     )
-
-    def ints(size: int) -> IntArray:
-        return np.zeros(size, dtype=np.int64)
-
-    work = Work(
-        tally=ints(11),
-        active=ints(flows),
-        where=ints(flows),
-        ended=ints(flows),
-        flows=ints(flows),
-        links=ints(links),
-        every_link=np.arange(links),
-        seen_link=ints(links),
-        seen_flow=ints(flows),
-        link_count=np.diff(given.link_start),
-        free=np.zeros(links),
-        load=np.zeros(links),
-        unfrozen=ints(links),
-        level=np.zeros(links),
-        level_key=np.empty(links + 1),
-        level_item=ints(links + 1),
-        begin_key=np.empty(flows + 1),
-        begin_item=ints(flows + 1),
-        end_key=np.empty(2 * flows + 8),
-        end_item=ints(2 * flows + 8),
+    w = Work(
+        np.zeros(11, dtype=np.int64),
+        np.empty(flows, dtype=np.int64),
+        np.empty(flows, dtype=np.int64),
+        np.empty(flows, dtype=np.int64),
+        np.empty(flows, dtype=np.int64),
+        np.empty(links, dtype=np.int64),
+        np.arange(links),
+        np.zeros(links, dtype=np.int64),
+        np.zeros(flows, dtype=np.int64),
+        p.link_start[1:] - p.link_start[:-1],
+        np.zeros(links),
+        np.zeros(links, dtype=np.int64),
+        np.zeros(links),
+        np.zeros(links),
+        np.zeros(links, dtype=np.int64),
+        np.zeros(links),
+        np.full(1, np.inf),
+        np.empty(links + 1),
+        np.empty(links + 1, dtype=np.int64),
+        np.empty(flows + 1),
+        np.empty(flows + 1, dtype=np.int64),
+        np.empty(2 * flows + 8),
+        np.empty(2 * flows + 8, dtype=np.int64),
     )
-    return state, work
+    run_events(p, s, w, window)
+    return s.finish, s.rate, s.bottleneck, w.tally
 
 
 @njit(cache=True)
@@ -231,6 +247,17 @@ def touch(p, w, f):
 
 
 @njit(cache=True)
+def put(p, w, f, sign):
+    """Put a flow on its links, or take it off."""
+    for e in range(p.start[f], p.start[f + 1]):
+        number = p.link[e]
+        w.all_count[number] += sign
+        w.all_load[number] += sign * (1.0 if p.whole else p.share[e])
+        if w.all_count[number] == 0:
+            w.all_load[number] = 0.0  # no rounding error outlives the flows
+
+
+@njit(cache=True)
 def component(p, s, w, limit):
     """Extend the touched links by all that active flows connect to them; return how many flows, -1 past `limit`.
 
@@ -259,33 +286,27 @@ def component(p, s, w, limit):
 
 
 @njit(cache=True)
-def fill(p, s, w, flows, found, links, count):
-    """Give `flows` on `links` their max-min fair rates: progressive filling over a heap of shares.
+def fill(p, s, w, links, count):
+    """Give the active flows on `links` their max-min fair rates: progressive filling over a heap of shares.
 
     Shares only grow while flows freeze, so a stale entry is a lower bound and is pushed back at its present share.
     """
-    link, share, start, frozen, whole = p.link, p.share, p.start, s.frozen, p.whole
     free, load, unfrozen, keys, items = w.free, w.load, w.unfrozen, w.level_key, w.level_item
-    for place in range(count):
-        free[links[place]] = p.bytes_per_s[links[place]]
-        load[links[place]] = 0.0
-        unfrozen[links[place]] = 0
-    for place in range(found):
-        frozen[flows[place]] = False
-        for e in range(start[flows[place]], start[flows[place] + 1]):
-            load[link[e]] += 1.0 if whole else share[e]
-            unfrozen[link[e]] += 1
     size = 0
     for place in range(count):
         number = links[place]
+        unfrozen[number] = w.all_count[number]
         if unfrozen[number] > 0:
+            free[number] = p.bytes_per_s[number]
+            load[number] = w.all_load[number]
             size = push(keys, items, size, free[number] / load[number], number)
     while size > 0:
         key, number = keys[0], items[0]
-        size = pop(keys, items, size)
         if unfrozen[number] == 0:
+            size = pop(keys, items, size)
             continue
         level = max(free[number], 0.0) / load[number]
+        size = pop(keys, items, size)
         if level > key * (1.0 + 1e-12):
             size = push(keys, items, size, level, number)
             continue
@@ -297,37 +318,41 @@ def freeze(p, s, w, number, level):
     """Freeze the flows of a link at its level; flows that have ended are dropped from it on the way."""
     link, share, start, link_flow, whole = p.link, p.share, p.start, p.link_flow, p.whole
     free, load, unfrozen, frozen, status = w.free, w.load, w.unfrozen, s.frozen, s.status
-    base, kept = p.link_start[number], 0
+    base, kept, solve_number = p.link_start[number], 0, w.tally[SOLVES]
     w.level[number] = level
     for place in range(base, base + w.link_count[number]):
         f = link_flow[place]
-        if frozen[f] and status[f] == DONE:
-            continue
+        if status[f] != ACTIVE:
+            if status[f] == DONE:
+                continue
+        elif frozen[f] != solve_number:
+            frozen[f] = solve_number
+            s.bottleneck[f] = number
+            for e in range(start[f], start[f + 1]):
+                part = 1.0 if whole else share[e]
+                free[link[e]] -= part * level
+                load[link[e]] -= part
+                unfrozen[link[e]] -= 1
         link_flow[base + kept] = f
         kept += 1
-        if frozen[f]:
-            continue
-        frozen[f] = True
-        s.bottleneck[f] = number
-        for e in range(start[f], start[f + 1]):
-            part = 1.0 if whole else share[e]
-            free[link[e]] -= part * level
-            load[link[e]] -= part
-            unfrozen[link[e]] -= 1
     w.link_count[number] = kept
 
 
 @njit(cache=True)
 def move_on(s, w, flows, found, now):
-    """Move on the flows whose rate has changed: what they have left, and when they will end."""
+    """Move on the flows whose rate has changed: what they have left, and when they will end; return the first end."""
+    level, bottleneck, rates, due = w.level, s.bottleneck, s.rate, s.due
+    soon = np.inf
     for place in range(found):
         f = flows[place]
-        rate = w.level[s.bottleneck[f]]
-        if rate != s.rate[f]:
-            s.left[f] -= s.rate[f] * (now - s.since[f])
+        rate = level[bottleneck[f]]
+        if rate != rates[f]:
+            s.left[f] -= rates[f] * (now - s.since[f])
             s.since[f] = now
-            s.rate[f] = rate
-            s.due[f] = now + max(s.left[f], 0.0) / rate if rate > 0.0 else np.inf
+            rates[f] = rate
+            due[f] = now + max(s.left[f], 0.0) / rate if rate > 0.0 else np.inf
+        soon = min(soon, due[f])
+    return soon
 
 
 @njit(cache=True)
@@ -344,17 +369,13 @@ def release(p, s, w, f, arrival):
 @njit(cache=True)
 def next_event(s, w):
     """Return when something ends or begins next; infinity when nothing does."""
-    first = np.inf
-    if w.tally[DENSE]:
-        for place in range(w.tally[UNDER_WAY]):
-            first = min(first, s.due[w.active[place]])
-    else:
+    first = w.soon[0]
+    if not w.tally[DENSE]:
         ends = w.tally[ENDS]
         while ends > 0 and (s.status[w.end_item[0]] != ACTIVE or s.due[w.end_item[0]] != w.end_key[0]):
             ends = pop(w.end_key, w.end_item, ends)
         w.tally[ENDS] = ends
-        if ends > 0:
-            first = w.end_key[0]
+        first = w.end_key[0] if ends > 0 else np.inf
     if w.tally[WAITING] > 0:
         first = min(first, w.begin_key[0])
     return first
@@ -396,6 +417,7 @@ def end(p, s, w, first):
         w.where[last] = w.where[f]
         w.tally[UNDER_WAY] -= 1
         touch(p, w, f)
+        put(p, w, f, -1)
         release(p, s, w, f, s.finish[f])
     return now
 
@@ -418,6 +440,7 @@ def begin(p, s, w, now):
         w.active[w.tally[UNDER_WAY]] = f
         w.tally[UNDER_WAY] += 1
         touch(p, w, f)
+        put(p, w, f, 1)
 
 
 @njit(cache=True)
@@ -430,15 +453,16 @@ def solve(p, s, w, now):
         found = component(p, s, w, w.tally[UNDER_WAY] // 2)
         w.tally[MISSES] = w.tally[MISSES] + 1 if found < 0 else 0
         w.tally[PAUSE] = min(2 ** w.tally[MISSES], PAUSE_MAX) if w.tally[MISSES] > 1 else 0
-    if found == 0:
+    if found == 0:  # nothing shares a link with what has ended
+        w.soon[0] = move_on(s, w, w.active, w.tally[UNDER_WAY], now) if w.tally[DENSE] else np.inf
         return
     w.tally[SOLVES] += 1
     if found < 0:
-        fill(p, s, w, w.active, w.tally[UNDER_WAY], w.every_link, len(w.every_link))
-        move_on(s, w, w.active, w.tally[UNDER_WAY], now)
+        fill(p, s, w, w.every_link, len(w.every_link))
+        w.soon[0] = move_on(s, w, w.active, w.tally[UNDER_WAY], now)
         w.tally[DENSE], w.tally[ENDS] = 1, 0
         return
-    fill(p, s, w, w.flows, found, w.links, w.tally[TOUCHED])
+    fill(p, s, w, w.links, w.tally[TOUCHED])
     move_on(s, w, w.flows, found, now)
     anew = w.tally[DENSE] == 1 or w.tally[ENDS] + found >= len(w.end_key)
     flows, count = (w.active, w.tally[UNDER_WAY]) if anew else (w.flows, found)
@@ -451,7 +475,7 @@ def solve(p, s, w, now):
 
 
 @njit(cache=True)
-def _run(p, s, w, window):
+def run_events(p, s, w, window):
     """Go from event to event until nothing is left."""
     w.tally[DENSE] = 1
     for f in range(len(s.size)):
@@ -466,5 +490,7 @@ def _run(p, s, w, window):
         collect_ended(s, w, first + max(SAME * first, window))
         now = end(p, s, w, first)
         begin(p, s, w, now)
-        if w.tally[TOUCHED] > 0 and w.tally[UNDER_WAY] > 0:
+        if w.tally[UNDER_WAY] == 0:
+            w.soon[0] = np.inf
+        elif w.tally[TOUCHED] > 0:
             solve(p, s, w, now)

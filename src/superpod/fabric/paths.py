@@ -179,7 +179,7 @@ def paths_count(distance: IntArray, start: IntArray, link: IntArray, links: Link
 
 def mixed(value: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> np.ndarray[tuple[int], np.dtype[np.uint64]]:
     """Return a hash of 64-bit words (the finaliser of splitmix64, Steele et al. 2014, doi:10.1145/2714064.2660195)."""
-    value = (value + np.uint64(0x9E3779B97F4A7C15)).astype(np.uint64)
+    value = value + np.uint64(0x9E3779B97F4A7C15)
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))

@@ -112,8 +112,8 @@ class Search:
         near = (far <= most) & (far < FAR)
         flow, link = flow[near], link[near]
         if self.mode in ONE_PATH:
-            new = np.flatnonzero(np.diff(flow, prepend=-1))
-            count = np.diff(np.append(new, len(flow)))
+            new = _beginnings(flow)
+            count = np.append(new[1:], len(flow)) - new
             flow = flow[new]
             link = link[new + self._choice(flows.where(flow), count, 0)]
             share = np.ones(len(flow))
@@ -195,6 +195,8 @@ class Search:
 
     def _choice(self, flows: Flows, count: IntArray, hop: int) -> IntArray:
         """Return an index below `count`: by the destination alone, or by a hash of both ends, the hop and the seed."""
+        if count.max(initial=1) == 1:
+            return np.zeros(len(count), dtype=np.int64)
         if self.mode == "single":
             return self.topology.nodes.place[flows.dst] % count
         salt = np.uint64((self.seed * 1_000_003 + hop * 7_919) % 2**31)
@@ -202,11 +204,19 @@ class Search:
         return (mixed(mixed(ends) + salt) % count.astype(np.uint64)).astype(np.int64)
 
 
+def _beginnings(column: IntArray) -> IntArray:
+    """Return where runs of equal values begin."""
+    new = np.empty(len(column), dtype=bool)
+    new[:1] = True
+    np.not_equal(column[1:], column[:-1], out=new[1:])
+    return np.flatnonzero(new)
+
+
 def _least(group: IntArray, value: IntArray, groups: int) -> IntArray:
     """Return the least value of each group, for each entry; `group` is sorted."""
     least = np.full(groups, FAR)
     if len(group):
-        first = np.flatnonzero(np.diff(group, prepend=-1))
+        first = _beginnings(group)
         least[group[first]] = np.minimum.reduceat(value, first)
     return least[group]
 
@@ -234,7 +244,7 @@ def _merged(item: IntArray, key: IntArray, share: FloatArray) -> tuple[IntArray,
     """Return parts with those of one item at one place added up, sorted by item."""
     order = np.lexsort((key, item))
     item, key, share = item[order], key[order], share[order]
-    first = np.flatnonzero((np.diff(item, prepend=-1) != 0) | (np.diff(key, prepend=-1) != 0))
+    first = np.union1d(_beginnings(item), _beginnings(key))
     return item[first], key[first], np.add.reduceat(share, first)
 
 
