@@ -8,7 +8,6 @@ from superpod.cli.charts import RAMP, UNUSED
 from superpod.errors import SuperpodError
 
 try:
-    import matplotlib as mpl
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.colors import LinearSegmentedColormap
     from matplotlib.figure import Figure
@@ -30,8 +29,7 @@ def picture(title: str, blocks: Sequence[page.HeatMap | page.Matrix]) -> bytes:
     sizes = [
         MATRIX_INCH if isinstance(block, page.Matrix) else HEAD_INCH + ROW_INCH * len(block.rows) for block in blocks
     ]
-    ramp = LinearSegmentedColormap.from_list("superpod", list(RAMP))
-    ramp.set_under(UNUSED)
+    ramp = LinearSegmentedColormap.from_list("superpod", list(RAMP)).with_extremes(under=UNUSED)
     figure = Figure(figsize=(WIDTH_INCH, sum(sizes) + 0.8), layout="constrained")
     FigureCanvasAgg(figure)
     figure.suptitle(title)
@@ -59,6 +57,5 @@ def picture(title: str, blocks: Sequence[page.HeatMap | page.Matrix]) -> bytes:
         axes.set_xlabel("links by place; least / median / most at the right", fontsize=8)
         figure.colorbar(shown, ax=axes, pad=0.14, label="used")
     stream = io.BytesIO()
-    with mpl.rc_context({"svg.fonttype": "none"}):
-        figure.savefig(stream, format="png", dpi=130, metadata={"Software": None})
+    figure.savefig(stream, format="png", dpi=130, metadata={"Software": None})
     return stream.getvalue()

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from superpod.fabric.bundle import bundled
-from superpod.fabric.topology import NODE_KINDS, SWITCH, FloatArray, IntArray, Topology
+from superpod.fabric.topology import HOST, NODE_KINDS, RANK, SPARE, SWITCH, FloatArray, IntArray, Topology
 from superpod.fabric.transfer import LinkNames
 from superpod.fabric.walk import ONE_PATH
 from superpod.plan.fabric_result import LinkUse, UseMap, UseRow
@@ -24,7 +24,8 @@ def use_map(title: str, whole: Topology, small: Topology, used_frac: FloatArray,
     between = up == 0
     up[between] = np.sign(small.nodes.tier[links.dst] - small.nodes.tier[links.src])[between]
     planes = _planes(whole, small, routing)
-    keys = np.stack((links.kind, planes[0], planes[1], links.axis, -up))
+    guests = np.maximum(*(np.where(is_switch[end], RANK, small.nodes.kind[end]) for end in (links.src, links.dst)))
+    keys = np.stack((links.kind, guests, planes[0], planes[1], links.axis, -up))
     found, row = np.unique(keys, axis=1, return_inverse=True)
     rows = []
     for number, key in enumerate(found.T):
@@ -103,12 +104,12 @@ def _planes(whole: Topology, small: Topology, routing: str) -> tuple[IntArray, I
 
 
 def _label(small: Topology, whole: Topology, key: list[int]) -> str:
-    kind, plane, planes, axis, down = key
+    kind, guest, plane, planes, axis, down = key
     tier = small.kinds[kind].tier
     here = whole.links.kind == kind
-    words = [tier]
-    if axis == STAND_BY_AXIS:
-        words.append("stand-by")
+    words = [tier] if guest == RANK else [tier, {HOST: "CPUs", SPARE: "stand-by"}[guest]]
+    if axis == STAND_BY_AXIS and guest == RANK:
+        words.append("to stand-by")
     elif len(np.unique(whole.links.axis[here & (whole.links.axis != STAND_BY_AXIS)])) > 1:
         words.append(f"axis {axis + 1}")
     every = len(np.unique(whole.links.plane[here]))

@@ -2,8 +2,10 @@
 
 from superpod.catalog.claim import Claim
 from superpod.catalog.load import Catalogue
-from superpod.catalog.provenance import Fact
+from superpod.catalog.provenance import Fact, FactReader
 from superpod.catalog.schema import Dtype
+from superpod.fabric.inventory import inventory
+from superpod.fabric.tiers import build, ranks_per_chip, scale_out_tier
 from superpod.plan.claim_checks.finding import (
     Check,
     Finding,
@@ -150,17 +152,18 @@ def scale(later: str) -> Check:
     return check
 
 
-def optical_modules(catalogue: Catalogue, claim: Claim) -> Finding:
-    """Count CloudMatrix384's optical modules: one at each end of each pair of uplinks, and those of the RoCE plane."""
-    pod = catalogue.pod("cloudmatrix384")
-    uplinks = given(claim, "nodes_count") * given(claim, "node_switches_count") * given(claim, "switch_uplinks_count")
-    links = uplinks / given(claim, "module_lanes_count")
-    up, out = given(claim, "link_ends_count") * links, given(claim, "card_scale_out_modules_count") * cards(pod)
-    return Finding(
-        arithmetic=f"{uplinks:,.0f} uplinks in {links:,.0f} links with {up:,.0f} modules for scale-up + {out:,.0f} for "
-        f"scale-out = {up + out:,.0f}",
-        computed=up + out,
-    )
+def optical_modules(catalogue: Catalogue, _: Claim) -> Finding:
+    """Count CloudMatrix384's optical modules by the structure of its fabric: both ends of every optical cable."""
+    pod, chip = pod_and_chip(catalogue, "cloudmatrix384")
+    reader = FactReader(kind="pods", entry=pod)
+    per_chip = ranks_per_chip(FactReader(kind="chips", entry=chip), chip.dies_count, pod)
+    fabric = build(catalogue, reader, pod, 1.0, per_chip)
+    outside = scale_out_tier(catalogue, reader, pod, 1.0, per_chip)
+    cables = {name: catalogue.cable(name) for name in catalogue.names("cables")}
+    parts = [part for part in inventory(fabric, cables, scale_out=outside).tiers if part.modules_count]
+    terms = [f"{part.tier} {part.cables_count:,.0f} cables with {part.modules_count:,.0f} modules" for part in parts]
+    total = sum(part.modules_count or 0.0 for part in parts)
+    return Finding(arithmetic=f"{' + '.join(terms)} = {total:,.0f} modules", computed=total)
 
 
 def sugon_racks(_: Catalogue, claim: Claim) -> Finding:
