@@ -152,8 +152,7 @@ def tier_parts(fabric: Fabric, place: int, cables: Mapping[str, Cable]) -> TierP
         count = carried / tier.wiring.cable_bytes_per_s
     cable = cables.get(tier.medium)
     module = smallest_module(cable, cable_rate)
-    plain = cable is None or not cable.modules
-    modules = 0.0 if plain else (2.0 * count if count is not None and module is not None else None)
+    modules = 2.0 * count if count is not None and module is not None else (0.0 if module is None else None)
     failing = cable.failure_per_s if cable is not None else None
     watts = module.power_w if module is not None else 0.0
     return TierParts(

@@ -176,6 +176,7 @@ def _pod(catalogue: Catalogue, question: FabricQuestion) -> _Subject:
     beside = _or_note(notes, lambda: side_tiers(catalogue, reader, pod, pods_count)) or ()
     cables = _cables(catalogue)
     made = inventory(fabric, cables, beside, outside)
+    made = replace(made, tiers=tuple(_uncounted(part, cables) for part in made.tiers))
     topology = drawn(fabric, pod.name) if question.graph is None else None
     return _Subject(
         name=pod.name,
@@ -198,6 +199,13 @@ def _or_note(notes: list[str], read: Callable[[], Found]) -> Found | None:
     except MissingFactError as error:
         notes.append(f"not counted: {error.where} has not been published")
         return None
+
+
+def _uncounted(part: TierParts, cables: Mapping[str, Cable]) -> TierParts:
+    """Return a tier's parts without a count of modules where its cables end in some and are not published."""
+    cable = cables.get(part.medium)
+    unknown = cable is not None and bool(cable.modules) and not part.module
+    return replace(part, modules_count=None, power_w=None) if unknown else part
 
 
 def _pod_notes(pod: Pod, fabric: Fabric) -> list[str]:
