@@ -141,6 +141,21 @@ def conserved(topology: Topology, src: IntArray, dst: IntArray, paths: Incidence
 
 @EVERY_SHAPE
 @pytest.mark.parametrize("mode", MODES)
+def test_both_engines_find_the_same_paths(name: str, mode: str) -> None:
+    """The compiled walk lists a flow's links in another order, and adds up the same shares."""
+    topology = draw(SHAPES[name][0])
+    src, dst = pairs(len(topology.ranks))
+    some = np.random.default_rng(11).permutation(len(src))[:200]
+    loads = []
+    for engine in ("numpy", "compiled"):
+        paths = route(topology, src[some], dst[some], mode, seed=5, engine=engine)
+        key = paths.flow * paths.links_count + paths.link
+        loads.append(np.bincount(key, weights=paths.share_frac, minlength=len(some) * paths.links_count))
+    np.testing.assert_allclose(loads[1], loads[0], rtol=1e-9, atol=1e-12)
+
+
+@EVERY_SHAPE
+@pytest.mark.parametrize("mode", MODES)
 def test_every_route_keeps_its_bytes(name: str, mode: str) -> None:
     topology = draw(SHAPES[name][0])
     rng = np.random.default_rng(7)

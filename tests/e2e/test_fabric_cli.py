@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -212,9 +213,9 @@ def test_bad_input_ends_in_one_clear_message(superpod: Command, words: str, said
 
 
 def test_a_missing_plot_library_is_named(superpod: Command, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
-
-    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    loaded = [name for name in sys.modules if name.split(".")[0] == "matplotlib"]
+    for name in {"matplotlib", "matplotlib.figure", *loaded}:
+        monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.delitem(sys.modules, "superpod.cli.heat_map_png", raising=False)
     done = superpod("hgx-h100 --heat-map map.png")
     assert done.code == 2

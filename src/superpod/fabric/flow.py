@@ -9,14 +9,12 @@ Two engines give the same numbers: compiled loops (the extra `fast`, `flow_compi
 loss, no protocol: an efficiency per transport stands for them.
 """
 
-import importlib.util
-import sys
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from superpod.errors import ScenarioError
-from superpod.fabric.route import Incidence
+from superpod.fabric.route import Incidence, has_compiler
 from superpod.fabric.topology import BoolArray, FloatArray, IntArray
 
 SAME_FRAC = 1e-9
@@ -93,11 +91,6 @@ def simulate(
         batch_frac=batch_frac,
         engine=chosen,
     )
-
-
-def has_compiler() -> bool:
-    """Return whether the compiled loops can run: the extra `fast` is installed."""
-    return "numba" in sys.modules or importlib.util.find_spec("numba") is not None
 
 
 def _bytes(paths: Incidence, transfers: Transfers) -> FloatArray:

@@ -36,14 +36,14 @@ class Scope:
 class Hops:
     """What leads closer: the links of (target t, node v) stand in `link[start[key]:start[key + 1]]`, key t * nodes + v.
 
-    `distance[key]` counts hops, FAR where there is no path; a link counts as much beside others as `weight[key]` of the
+    `distance[key]` counts hops, FAR where there is no path; a link counts beside others as `paths_count[key]` of the
     node it leads to, times its lanes.
     """
 
     distance: IntArray
     start: IntArray
     link: IntArray
-    weight: FloatArray
+    paths_count: FloatArray
     nodes_count: int
 
     def key(self, target: IntArray, node: IntArray) -> IntArray:
@@ -68,6 +68,7 @@ class Frame:
     out_link: IntArray
     last_code: IntArray
     last_link: IntArray
+    is_switch: BoolArray
 
 
 @lru_cache(maxsize=32)
@@ -93,6 +94,7 @@ def frame(topology: Topology, scope: Scope) -> Frame:
         out_link=used,
         last_code=code[order],
         last_link=last[order],
+        is_switch=switch,
     )
 
 
@@ -142,11 +144,10 @@ def table(topology: Topology, scope: Scope, targets: IntArray) -> Hops:
     if scope.lowest_axis and len(edge):
         lowest = _lowest(key, links.axis[made.core[edge]])
         key, edge = key[lowest], edge[lowest]
-    counts = np.bincount(key, minlength=len(targets) * nodes)
-    start = np.concatenate(([0], np.cumsum(counts)))
+    start = np.concatenate(([0], np.cumsum(np.bincount(key, minlength=len(targets) * nodes))))
     flat, link = distance.ravel(), made.core[edge]
-    weight = paths_count(flat, start, link, links, nodes) if scope.count_paths else np.ones(len(flat))
-    return Hops(distance=flat, start=start, link=link, weight=weight, nodes_count=nodes)
+    counts = shortest_paths(flat, start, link, links, nodes) if scope.count_paths else np.ones(len(flat))
+    return Hops(distance=flat, start=start, link=link, paths_count=counts, nodes_count=nodes)
 
 
 def flood(distance: IntArray, src: IntArray, dst: IntArray) -> None:
@@ -164,7 +165,7 @@ def flood(distance: IntArray, src: IntArray, dst: IntArray) -> None:
         distance[:, owner] = np.minimum(known, nearer)
 
 
-def paths_count(distance: IntArray, start: IntArray, link: IntArray, links: Links, nodes: int) -> FloatArray:
+def shortest_paths(distance: IntArray, start: IntArray, link: IntArray, links: Links, nodes: int) -> FloatArray:
     """Return the number of shortest paths from each (target, node) to the target, parallel lanes apart."""
     counts = np.where(distance == 0, 1.0, 0.0)
     source = np.repeat(np.arange(len(distance)), np.diff(start))

@@ -11,6 +11,8 @@ ecmp      one path, chosen by a hash of both ends and a seed
 detour    a first hop to any neighbour that is not farther, then shortest (all-path routing, arXiv 2503.20377)
 """
 
+import importlib.util
+import sys
 from dataclasses import dataclass
 
 import numpy as np
@@ -42,33 +44,49 @@ class Incidence:
         return np.repeat(np.arange(len(self)), np.diff(self.start))
 
 
-def route(topology: Topology, src: IntArray, dst: IntArray, mode: str = "spray", seed: int = 0) -> Incidence:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _How:
+    """How flows choose their paths, and whether compiled loops follow them."""
+
+    mode: str
+    seed: int
+    compiled: bool
+
+
+def has_compiler() -> bool:
+    """Return whether the compiled loops can run: the extra `fast` is installed."""
+    return "numba" in sys.modules or importlib.util.find_spec("numba") is not None
+
+
+def route(
+    topology: Topology, src: IntArray, dst: IntArray, mode: str = "spray", seed: int = 0, engine: str = "auto"
+) -> Incidence:
     """Return the links of each flow from node `src[f]` to node `dst[f]`.
 
-    Raises UnreachableError for a flow without a path, ScenarioError for an unknown mode or a flow to itself.
+    `engine` as in `flow.simulate`: both give the same paths. Raises UnreachableError for a flow without a path,
+    ScenarioError for an unknown mode or a flow to itself.
     """
     if mode not in MODES:
         raise ScenarioError(f"unknown routing {mode!r}", where="routing", hint=f"one of {', '.join(MODES)}")
     if np.any(src == dst):
         raise ScenarioError("a flow from a node to itself", where=topology.node_name(int(src[src == dst][0])))
     flows = Flows(number=np.arange(len(src)), src=src, dst=dst)
+    how = _How(mode=mode, seed=seed, compiled=engine == "compiled" or (engine == "auto" and has_compiler()))
     inside = common_tier(topology, src, dst)
     found: list[Entries] = []
     lost: list[IntArray] = []
     for tier in np.unique(inside):
         here = flows if inside.min() == inside.max() else flows.where(inside == tier)
-        entries, away = _searched(topology, here, int(tier), topology.kinds[tier].transit, mode, seed)
+        entries, away = _searched(topology, here, int(tier), topology.kinds[tier].transit, how)
         found += entries
         lost.append(away)
     away = np.concatenate(lost) if lost else np.zeros(0, dtype=np.int64)
     if len(away):
-        found += _over_all_tiers(topology, flows.where(away), mode, seed)
+        found += _over_all_tiers(topology, flows.where(away), how)
     return assembled(topology, found, len(src))
 
 
-def _searched(
-    topology: Topology, flows: Flows, tier: int, transit: bool, mode: str, seed: int
-) -> tuple[list[Entries], IntArray]:
+def _searched(topology: Topology, flows: Flows, tier: int, transit: bool, how: _How) -> tuple[list[Entries], IntArray]:
     """Return the entries of flows over the links of `tier` and inside it, and the numbers of those without a path."""
     found: list[Entries] = []
     lost: list[IntArray] = []
@@ -82,11 +100,12 @@ def _searched(
         scope = Scope(
             tier=tier,
             transit=transit,
-            lowest_axis=mode == "dor",
-            count_paths=mode == "weighted",
+            lowest_axis=how.mode == "dor",
+            count_paths=how.mode == "weighted",
             to_switches=ends_in_switch and not transit,
         )
-        entries, away = Search(topology=topology, scope=scope, mode=mode, seed=seed).paths(here)
+        search = Search(topology=topology, scope=scope, mode=how.mode, seed=how.seed, compiled=how.compiled)
+        entries, away = search.paths(here)
         found += entries
         lost.append(away)
     return found, np.concatenate(lost) if lost else flows.number[:0]
@@ -109,11 +128,11 @@ def common_tier(topology: Topology, src: IntArray, dst: IntArray) -> IntArray:
     return found
 
 
-def _over_all_tiers(topology: Topology, flows: Flows, mode: str, seed: int) -> list[Entries]:
+def _over_all_tiers(topology: Topology, flows: Flows, how: _How) -> list[Entries]:
     """Route what failures have cut off inside its tier over all links, at last through ranks too."""
     found: list[Entries] = []
     for transit in (False, True):
-        entries, away = _searched(topology, flows, len(topology.kinds) - 1, transit, mode, seed)
+        entries, away = _searched(topology, flows, len(topology.kinds) - 1, transit, how)
         found += entries
         flows = flows.where(np.isin(flows.number, away))
         if not len(flows):
@@ -137,7 +156,8 @@ def assembled(topology: Topology, found: list[Entries], flows_count: int) -> Inc
         )
     link = np.concatenate([part.link for part in found]) if found else flow
     share = np.concatenate([part.share_frac for part in found]) if found else np.zeros(0)
-    order = np.argsort(flow, kind="stable")
+    in_order = len(found) == 1 and bool(np.all(flow[1:] >= flow[:-1]))
+    order = slice(None) if in_order else np.argsort(flow, kind="stable")
     counts = np.bincount(flow, minlength=flows_count)
     latency = np.bincount(flow, weights=share * topology.links.latency_s[link], minlength=flows_count)
     return Incidence(

@@ -47,12 +47,13 @@ class Walk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """One routing problem over the links of `scope`, by one of MODES."""
+    """One routing problem over the links of `scope`, by one of MODES; in compiled loops or in numpy, alike."""
 
     topology: Topology
     scope: Scope
     mode: str
     seed: int
+    compiled: bool = False
 
     def paths(self, flows: Flows) -> tuple[list[Entries], IntArray]:
         """Return the entries of the flows, and the numbers of those that have no path."""
@@ -73,6 +74,13 @@ class Search:
 
     def _follow(self, made: Frame, hops: Hops, flows: Flows, target: IntArray, found: list[Entries]) -> IntArray:
         """Follow flows to their targets; add their entries, return the numbers of those without a path."""
+        if self.compiled:
+            from superpod.fabric import walk_compiled  # noqa: PLC0415  (numba takes half a second to import)
+
+            ends, how = (flows.src, flows.dst, target), (self.mode, self.seed)
+            counts, link, share = walk_compiled.follow(self.topology, self.scope, made, hops, ends, how)
+            found.append(Entries(flow=np.repeat(flows.number, counts), link=link, share_frac=share))
+            return flows.where(counts == 0).number
         walk = self._enter(made, hops, flows, target, found)
         if not len(walk.flow):
             return flows.number
@@ -126,7 +134,7 @@ class Search:
     def _weight(self, hops: Hops, target: IntArray, link: IntArray) -> FloatArray:
         """Return how much a link counts beside others that lead closer."""
         links = self.topology.links
-        return links.lanes_count[link] * hops.weight[hops.key(target, links.dst[link])]
+        return links.lanes_count[link] * hops.paths_count[hops.key(target, links.dst[link])]
 
     def _one_path(self, hops: Hops, flows: Flows, target: IntArray, walk: Walk, found: list[Entries]) -> Walk:
         """Move each flow along one link a time until it has arrived."""
