@@ -6,7 +6,8 @@
 Ours counts routing, building the incidence and the simulation; what a topology keeps for all its transfers (its
 forwarding tables) is made before, as SimGrid's routes are; `cold` counts making them too. SimGrid counts starting the
 flows and run(), by its fastest of three drivers. Ours is the median of 5 after a warm-up (the first call compiles, or
-loads what was compiled), SimGrid's of 3. SimGrid is a tool of this benchmark only: from its source package, with the
+loads what was compiled), SimGrid's of 3. SimGrid takes ends within 1e-9 s of each other as one, so ends of random sizes
+differ by up to that a flow, 4e-4 of short ones. It is a tool of this benchmark only: from its source package, with the
 headers of Boost and Eigen.
 """
 

@@ -56,7 +56,8 @@ class Frame:
     """What all searches of one scope share.
 
     `target[v]` is the target of end v (NOWHERE where none); `arrived` the (target, node) pairs at distance 0. The links
-    out of node v stand in `out_link[out_start[v]:…]`. The links to ends are sorted by `last_code` = src * nodes + dst.
+    out of node v stand in `out_link[out_start[v]:…]`; those from switches to end v, by switch, in
+    `last_link[last_start[v]:…]`, where `last_code` = v * nodes + switch.
     """
 
     used: IntArray
@@ -66,6 +67,7 @@ class Frame:
     arrived: tuple[IntArray, IntArray]
     out_start: IntArray
     out_link: IntArray
+    last_start: IntArray
     last_code: IntArray
     last_link: IntArray
     is_switch: BoolArray
@@ -82,7 +84,7 @@ def frame(topology: Topology, scope: Scope) -> Frame:
     ends = np.flatnonzero(switch if scope.to_switches else ~switch)
     target, count, arrived = _targets(topology, scope, used, ends)
     last = used[switch[links.src[used]] & ~switch[links.dst[used]]]
-    code = links.src[last] * nodes + links.dst[last]
+    code = links.dst[last] * nodes + links.src[last]
     order = np.argsort(code, kind="stable")
     return Frame(
         used=used,
@@ -92,6 +94,7 @@ def frame(topology: Topology, scope: Scope) -> Frame:
         arrived=arrived,
         out_start=np.concatenate(([0], np.cumsum(np.bincount(links.src[used], minlength=nodes)))),
         out_link=used,
+        last_start=np.concatenate(([0], np.cumsum(np.bincount(links.dst[last], minlength=nodes)))),
         last_code=code[order],
         last_link=last[order],
         is_switch=switch,

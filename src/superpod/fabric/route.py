@@ -75,8 +75,9 @@ def route(
     inside = common_tier(topology, src, dst)
     found: list[Entries] = []
     lost: list[IntArray] = []
-    for tier in np.unique(inside):
-        here = flows if inside.min() == inside.max() else flows.where(inside == tier)
+    tiers = np.flatnonzero(np.bincount(inside))
+    for tier in tiers:
+        here = flows if len(tiers) == 1 else flows.where(inside == tier)
         entries, away = _searched(topology, here, int(tier), topology.kinds[tier].transit, how)
         found += entries
         lost.append(away)
@@ -122,9 +123,11 @@ def common_tier(topology: Topology, src: IntArray, dst: IntArray) -> IntArray:
         size = int(topology.kinds[place].ranks_count)
         found[home[src] // size == home[dst] // size] = place
     for end in (src, dst):
+        if not kind[end].any():  # RANK is 0
+            continue
         guest = (kind[end] != RANK) & (kind[end] != SWITCH)
         found = np.where(guest, np.maximum(found, tier[end]), found)
-    found[(kind[src] == SWITCH) | (kind[dst] == SWITCH)] = last
+        found[kind[end] == SWITCH] = last
     return found
 
 
@@ -149,21 +152,38 @@ def _over_all_tiers(topology: Topology, flows: Flows, how: _How) -> list[Entries
 
 def assembled(topology: Topology, found: list[Entries], flows_count: int) -> Incidence:
     """Return entries in the order of their flows."""
-    flow = np.concatenate([part.flow for part in found]) if found else np.zeros(0, dtype=np.int64)
-    if len(flow) > ENTRIES_MAX:
-        raise ScenarioError(
-            f"{len(flow):,} pairs of flow and link are too many", where=topology.name, hint="use level L1 or L0"
-        )
-    link = np.concatenate([part.link for part in found]) if found else flow
-    share = np.concatenate([part.share_frac for part in found]) if found else np.zeros(0)
-    in_order = len(found) == 1 and bool(np.all(flow[1:] >= flow[:-1]))
-    order = slice(None) if in_order else np.argsort(flow, kind="stable")
-    counts = np.bincount(flow, minlength=flows_count)
-    latency = np.bincount(flow, weights=share * topology.links.latency_s[link], minlength=flows_count)
+    count = sum(len(part.link) for part in found)
+    if count > ENTRIES_MAX:
+        raise ScenarioError(f"{count:,} pairs of flow and link are too many", where=topology.name, hint="use L1 or L0")
+    counts, link, share = _in_order(found, flows_count)
+    start = np.zeros(flows_count + 1, dtype=np.int64)
+    np.cumsum(counts, out=start[1:])
+    latency = share * topology.links.latency_s[link]
     return Incidence(
-        start=np.concatenate(([0], np.cumsum(counts))),
-        link=link[order],
-        share_frac=share[order],
-        latency_s=latency.astype(np.float64),
+        start=start,
+        link=link,
+        share_frac=share,
+        latency_s=np.add.reduceat(latency, start[:-1]) if len(link) else np.zeros(flows_count),
         links_count=len(topology.links),
     )
+
+
+def _in_order(found: list[Entries], flows_count: int) -> tuple[IntArray, IntArray, FloatArray]:
+    """Return (entries a flow, link, share) of all parts, by flow."""
+    if not found:
+        return np.zeros(flows_count, dtype=np.int64), np.zeros(0, dtype=np.int64), np.zeros(0)
+    if len(found) == 1 and found[0].counts is not None and len(found[0].counts) == flows_count:
+        return found[0].counts, found[0].link, found[0].share_frac
+    flow = np.concatenate([part.flow if part.counts is None else np.repeat(part.flow, part.counts) for part in found])
+    link, share = (np.concatenate(column) for column in zip(*((p.link, p.share_frac) for p in found), strict=True))
+    counts = np.bincount(flow, minlength=flows_count)
+    if any(part.counts is None for part in found):
+        order = np.argsort(flow, kind="stable")
+        return counts, link[order], share[order]
+    # No flow is in two parts, so each entry stands as far behind the first of its flow as before.
+    first = np.cumsum(counts) - counts
+    new = np.flatnonzero(np.diff(flow, prepend=-1))
+    to = np.arange(len(flow)) + np.repeat(first[flow[new]] - new, np.diff(np.append(new, len(flow))))
+    ordered_link, ordered_share = np.empty_like(link), np.empty_like(share)
+    ordered_link[to], ordered_share[to] = link, share
+    return counts, ordered_link, ordered_share

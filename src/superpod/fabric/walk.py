@@ -29,11 +29,15 @@ class Flows:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entries:
-    """Columns: a flow, a link of it, and the share of the flow that the link carries."""
+    """Columns: a flow, a link of it, and the share of the flow that the link carries.
+
+    Where `counts` is set, `flow` names each flow once, in order, and its `counts` links follow each other.
+    """
 
     flow: IntArray
     link: IntArray
     share_frac: FloatArray
+    counts: IntArray | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +83,7 @@ class Search:
 
             ends, how = (flows.src, flows.dst, target), (self.mode, self.seed)
             counts, link, share = walk_compiled.follow(self.topology, self.scope, made, hops, ends, how)
-            found.append(Entries(flow=np.repeat(flows.number, counts), link=link, share_frac=share))
+            found.append(Entries(flow=flows.number, link=link, share_frac=share, counts=counts))
             return flows.where(counts == 0).number
         walk = self._enter(made, hops, flows, target, found)
         if not len(walk.flow):
@@ -188,7 +192,7 @@ class Search:
 
     def _leave(self, made: Frame, flows: Flows, walk: Walk, found: list[Entries]) -> None:
         """Take the last hop, from the switch that a flow has arrived at to its end."""
-        wanted = walk.node * self.topology.nodes_count + flows.dst[walk.flow]
+        wanted = flows.dst[walk.flow] * self.topology.nodes_count + walk.node
         first = np.searchsorted(made.last_code, wanted)
         count = np.searchsorted(made.last_code, wanted, side="right") - first
         if self.mode in ONE_PATH:

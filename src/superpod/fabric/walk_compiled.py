@@ -1,16 +1,22 @@
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,no-any-return"
-"""The walk of `walk.py` as compiled loops, flow by flow; the same links and shares. Needs numba."""
+"""The walk of `walk.py` as compiled loops, flow by flow; the same links and shares. Needs numba.
+
+The small functions are written into the walk: a call that hands over a dozen columns costs more than what they do.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 from numba import njit
 
+from superpod.fabric.flow_compiled import kernel
 from superpod.fabric.paths import FAR, Frame, Hops, Scope
 from superpod.fabric.topology import BoolArray, FloatArray, IntArray, Topology
 
 ALL_PATHS, BY_DESTINATION, BY_HASH = 0, 1, 2
 LAST_HOP = 63
+NEAREST = -1
+inlined = njit(inline="always", _nrt=False)  # type: ignore[call-overload]  # as `kernel`
 
 
 class Tables(NamedTuple):
@@ -22,8 +28,9 @@ class Tables(NamedTuple):
     paths_count: FloatArray
     out_start: IntArray
     out_link: IntArray
-    last_code: IntArray
+    last_start: IntArray
     last_link: IntArray
+    link_src: IntArray
     link_dst: IntArray
     lanes: FloatArray
     place: IntArray
@@ -31,27 +38,17 @@ class Tables(NamedTuple):
 
 
 class Mode(NamedTuple):
-    """How flows choose: one of ALL_PATHS, BY_DESTINATION, BY_HASH; the seed; what passes on traffic."""
+    """How flows choose: one of ALL_PATHS, BY_DESTINATION, BY_HASH, and the seed.
+
+    `from_rank`: ranks pass on traffic, so a flow begins at its own node; `transit`: they do, but a first hop is free;
+    `leaves`: the walk ends at a switch, and a last hop follows.
+    """
 
     choice: int
     seed: int
+    from_rank: bool
     transit: bool
-    detour: bool
     leaves: bool
-
-
-class Trail(NamedTuple):
-    """Room to work in: nodes that parts of a flow have reached, their shares, and where parts have arrived."""
-
-    links: IntArray
-    node: IntArray
-    share: FloatArray
-    next_node: IntArray
-    gathered: FloatArray
-    stamp: IntArray
-    stamp_count: IntArray
-    end_node: IntArray
-    end_share: FloatArray
 
 
 def follow(
@@ -75,8 +72,9 @@ def follow(
         paths_count=hops.paths_count,
         out_start=made.out_start,
         out_link=made.out_link,
-        last_code=made.last_code,
+        last_start=made.last_start,
         last_link=made.last_link,
+        link_src=topology.links.src,
         link_dst=topology.links.dst,
         lanes=topology.links.lanes_count,
         place=topology.nodes.place,
@@ -85,15 +83,15 @@ def follow(
     chosen = Mode(
         choice=choice,
         seed=seed,
+        from_rank=scope.transit and name != "detour",
         transit=scope.transit,
-        detour=name == "detour",
         leaves=not (scope.transit or scope.to_switches),
     )
-    counts, link, share = walk(given, chosen, *ends, topology.nodes_count)
+    counts, link, share = walked(given, chosen, *ends, topology.nodes_count)
     return counts, link, share
 
 
-@njit(cache=True)
+@kernel
 def mixed(value):
     """Return a hash of a 64-bit word; see `paths.mixed`."""
     value = value + np.uint64(0x9E3779B97F4A7C15)
@@ -102,168 +100,158 @@ def mixed(value):
     return value ^ (value >> np.uint64(31))
 
 
-@njit(cache=True)
-def pick(t, m, src, dst, count, hop):
+@inlined
+def pick(choice, seed, own_place, src, dst, count, hop):
     """Return which of `count` links a flow takes."""
     if count == 1:
         return 0
-    if m.choice == BY_DESTINATION:
-        return t.place[dst] % count
-    salt = np.uint64((m.seed * 1_000_003 + hop * 7_919) % 2**31)
+    if choice == BY_DESTINATION:
+        return own_place[dst] % count
+    salt = np.uint64((seed * 1_000_003 + hop * 7_919) % 2**31)
     ends = np.uint64(src) * np.uint64(4294967296) + np.uint64(dst)
     return np.int64(mixed(mixed(ends) + salt) % np.uint64(count))
 
 
-@njit(cache=True)
-def weight(t, base, number):
-    """Return how much a link counts beside others that lead closer."""
-    return t.lanes[number] * t.paths_count[base + t.link_dst[number]]
-
-
-@njit(cache=True)
-def room_for(link, share, size, more):
-    """Return the columns of entries, wider where `more` of them would not fit."""
-    if size + more <= len(link):
-        return link, share
-    wide = 2 * (size + more)
-    wider_link, wider_share = np.empty(wide, dtype=np.int64), np.empty(wide)
-    wider_link[:size] = link[:size]
-    wider_share[:size] = share[:size]
-    return wider_link, wider_share
-
-
-@njit(cache=True)
-def first_links(t, m, r, src, dst, base):
-    """List the links of the first hop in `r.links`; return how many."""
-    least = t.distance[base + src] if m.transit else FAR
-    if not m.transit:
-        for e in range(t.out_start[src], t.out_start[src + 1]):
-            least = min(least, t.distance[base + t.link_dst[t.out_link[e]]])
+@inlined
+def first_links(distance, out_start, out_link, link_dst, src, base, most, links):
+    """List the links of the first hop: to what is `most` far, or else to what is nearest; return how many."""
+    first, last = out_start[src], out_start[src + 1]
+    if most == NEAREST:
+        most = FAR - 1
+        for e in range(first, last):
+            most = min(most, distance[base + link_dst[out_link[e]]])
     found = 0
-    if least < FAR:
-        for e in range(t.out_start[src], t.out_start[src + 1]):
-            number = t.out_link[e]
-            if t.distance[base + t.link_dst[number]] <= least:
-                r.links[found] = number
-                found += 1
-    if found > 1 and m.choice != ALL_PATHS:
-        r.links[0] = r.links[pick(t, m, src, dst, found, 0)]
-        found = 1
+    for e in range(first, last):
+        if distance[base + link_dst[out_link[e]]] <= most:
+            links[found] = out_link[e]
+            found += 1
     return found
 
 
-@njit(cache=True)
-def enter(t, m, r, f, base, link, share, size):
-    """Set where flow f begins: its own node if it passes on traffic, or the ends of a first hop; return how many."""
-    src, dst = f
-    if (m.transit and not m.detour) or t.is_switch[src]:
-        r.node[0], r.share[0] = src, 1.0
-        return link, share, size, 1 if t.distance[base + src] < FAR else 0
-    found = first_links(t, m, r, src, dst, base)
-    link, share = room_for(link, share, size, found)
+@inlined
+def send(links, low, high, lanes, link_dst, paths_count, base, part, out_link, out_share, size):
+    """Spread a part of a flow over `links[low:high]`, each as much as it counts; return the size of the columns."""
+    if high == low + 1:
+        out_link[size], out_share[size] = links[low], part
+        return size + 1
     total = 0.0
-    for place in range(found):
-        total += weight(t, base, r.links[place])
-    for place in range(found):
-        number = r.links[place]
-        part = 1.0 if found == 1 else weight(t, base, number) / total
-        r.node[place], r.share[place] = t.link_dst[number], part
-        link[size + place], share[size + place] = number, part
-    return link, share, size + found, found
+    for e in range(low, high):
+        total += lanes[links[e]] * paths_count[base + link_dst[links[e]]]
+    for e in range(low, high):
+        number = links[e]
+        out_link[size] = number
+        out_share[size] = part * lanes[number] * paths_count[base + link_dst[number]] / total
+        size += 1
+    return size
 
 
-@njit(cache=True)
-def gather(r, node, part, found):
-    """Add a part of the flow to what is at a node; return how many nodes there are."""
-    if r.stamp[node] != r.stamp_count[0]:
-        r.stamp[node] = r.stamp_count[0]
-        r.gathered[node] = 0.0
-        r.next_node[found] = node
-        found += 1
-    r.gathered[node] += part
+@inlined
+def gather(out_link, out_share, first, last, link_dst, gathered, node, share):
+    """Add up the entries `first:last` by the node they lead to; return at how many nodes the flow is."""
+    if last == first + 1:
+        node[0], share[0] = link_dst[out_link[first]], out_share[first]
+        return 1
+    found = 0
+    for e in range(first, last):
+        at = link_dst[out_link[e]]
+        if gathered[at] == 0.0:
+            node[found] = at
+            found += 1
+        gathered[at] += out_share[e]
+    for place in range(found):
+        share[place] = gathered[node[place]]
+        gathered[node[place]] = 0.0
     return found
 
 
-@njit(cache=True)
-def advance(t, m, r, f, base, here, hop, ends, link, share, size):
-    """Move the parts of a flow one hop on; return how many nodes they are at, and how many have arrived."""
-    r.stamp_count[0] += 1
-    onward = 0
-    for place in range(here):
-        node, part = r.node[place], r.share[place]
-        if t.distance[base + node] == 0:
-            r.end_node[ends], r.end_share[ends] = node, part
-            ends += 1
+@inlined
+def last_links(link_src, last_link, first, last, switch):
+    """Return the place and the end of the links from a switch among those into an end, which are sorted by switch."""
+    while link_src[last_link[first]] != switch:
+        first += 1
+    end = first + 1
+    while end < last and link_src[last_link[end]] == switch:
+        end += 1
+    return first, end
+
+
+@kernel
+def walk(t, m, flows, trail, out, begun, size, nodes):
+    """Walk flows from number `begun` on until all have arrived or the room is used up; return (next flow, size)."""
+    src, dst, target, counts = flows
+    links, node, share, end, end_share, nothing, ones = trail
+    link, part = out
+    most, slack = NEAREST, 2 * len(t.out_link)
+    for f in range(begun, len(src)):
+        a, b, base, before = src[f], dst[f], target[f] * nodes, size
+        if size + slack > len(link):
+            return f, size
+        ends, hop, here = 0, 1, 1
+        node[0], share[0] = a, 1.0
+        if not (m.from_rank or t.is_switch[a]):
+            most = t.distance[base + a] if m.transit else NEAREST
+            found = first_links(t.distance, t.out_start, t.out_link, t.link_dst, a, base, most, links)
+            low, high = 0, found
+            if m.choice != ALL_PATHS and found:
+                low = pick(m.choice, m.seed, t.place, a, b, found, 0)
+                high = low + 1
+            size = send(links, low, high, t.lanes, t.link_dst, t.paths_count, base, 1.0, link, part, size)
+            here = gather(link, part, before, size, t.link_dst, nothing, node, share)
+        elif t.distance[base + a] == FAR:
             continue
-        low, high = t.hop_start[base + node], t.hop_start[base + node + 1]
-        if m.choice != ALL_PATHS:
-            low += pick(t, m, f[0], f[1], high - low, hop)
-            high = low + 1
-        link, share = room_for(link, share, size, high - low)
-        total = 0.0
-        for e in range(low, high):
-            total += weight(t, base, t.hop_link[e])
-        for e in range(low, high):
-            number = t.hop_link[e]
-            piece = part if high - low == 1 else part * weight(t, base, number) / total
-            link[size], share[size] = number, piece
-            size += 1
-            onward = gather(r, t.link_dst[number], piece, onward)
-    for place in range(onward):
-        r.node[place] = r.next_node[place]
-        r.share[place] = r.gathered[r.next_node[place]]
-    return link, share, size, onward, ends
-
-
-@njit(cache=True)
-def leave(t, m, r, f, ends, nodes, link, share, size):
-    """Take the last hop, from the switches that a flow has arrived at to its end."""
-    for place in range(ends):
-        code = r.end_node[place] * nodes + f[1]
-        low = np.searchsorted(t.last_code, code)
-        high = low
-        total = 0.0
-        while high < len(t.last_code) and t.last_code[high] == code:
-            total += t.lanes[t.last_link[high]]
-            high += 1
-        if m.choice != ALL_PATHS:
-            low += pick(t, m, f[0], f[1], high - low, LAST_HOP)
-            high, total = low + 1, t.lanes[t.last_link[low]]
-        link, share = room_for(link, share, size, high - low)
-        for e in range(low, high):
-            number = t.last_link[e]
-            link[size], share[size] = number, r.end_share[place] * t.lanes[number] / total
-            size += 1
-    return link, share, size
-
-
-@njit(cache=True)
-def walk(t, m, src, dst, target, nodes):
-    """Return (entries a flow, link, share)."""
-    flows = len(src)
-    counts = np.zeros(flows, dtype=np.int64)
-    link, share = np.empty(4 * flows + 64, dtype=np.int64), np.empty(4 * flows + 64)
-    room = max(nodes, len(t.out_link)) + 1
-    r = Trail(
-        np.empty(room, dtype=np.int64),
-        np.empty(room, dtype=np.int64),
-        np.empty(room),
-        np.empty(nodes, dtype=np.int64),
-        np.zeros(nodes),
-        np.zeros(nodes, dtype=np.int64),
-        np.zeros(1, dtype=np.int64),
-        np.empty(room, dtype=np.int64),
-        np.empty(room),
-    )
-    size = 0
-    for number in range(flows):
-        f, base, before = (src[number], dst[number]), target[number] * nodes, size
-        link, share, size, here = enter(t, m, r, f, base, link, share, size)
-        ends, hop = 0, 1
         while here > 0:
-            link, share, size, here, ends = advance(t, m, r, f, base, here, hop, ends, link, share, size)
+            reached = size
+            for place in range(here):
+                at = node[place]
+                if t.distance[base + at] == 0:
+                    end[ends], end_share[ends] = at, share[place]
+                    ends += 1
+                    continue
+                low, high = t.hop_start[base + at], t.hop_start[base + at + 1]
+                if m.choice != ALL_PATHS:
+                    low += pick(m.choice, m.seed, t.place, a, b, high - low, hop)
+                    high = low + 1
+                size = send(
+                    t.hop_link, low, high, t.lanes, t.link_dst, t.paths_count, base, share[place], link, part, size
+                )
+            here = gather(link, part, reached, size, t.link_dst, nothing, node, share)
             hop += 1
-        if m.leaves:
-            link, share, size = leave(t, m, r, f, ends, nodes, link, share, size)
-        counts[number] = size - before
-    return counts, link[:size].copy(), share[:size].copy()
+        for place in range(ends if m.leaves else 0):
+            low, high = last_links(t.link_src, t.last_link, t.last_start[b], t.last_start[b + 1], end[place])
+            if m.choice != ALL_PATHS:
+                low += pick(m.choice, m.seed, t.place, a, b, high - low, LAST_HOP)
+                high = low + 1
+            size = send(t.last_link, low, high, t.lanes, t.link_dst, ones, 0, end_share[place], link, part, size)
+        counts[f] = size - before
+    return len(src), size
+
+
+@njit(cache=True)
+def wider(column, size):
+    """Return a column with twice the room."""
+    more = np.empty(2 * len(column), dtype=column.dtype)
+    more[:size] = column[:size]
+    return more
+
+
+@njit(cache=True)
+def walked(t, m, src, dst, target, nodes):
+    """Return (entries a flow, link, share) of all flows."""
+    number, size, slack = 0, 0, 2 * len(t.out_link)  # no flow has more entries: only a detour meets a link twice
+    counts = np.zeros(len(src), dtype=np.int64)
+    link, part = np.empty(4 * len(src) + slack, dtype=np.int64), np.empty(4 * len(src) + slack)
+    room = max(slack, nodes)
+    trail = (
+        np.empty(room, dtype=np.int64),
+        np.empty(nodes, dtype=np.int64),
+        np.empty(nodes),
+        np.empty(nodes, dtype=np.int64),
+        np.empty(nodes),
+        np.zeros(nodes),
+        np.ones(nodes),
+    )
+    while True:
+        number, size = walk(t, m, (src, dst, target, counts), trail, (link, part), number, size, nodes)
+        if number == len(src):
+            return counts, link[:size], part[:size]
+        link, part = wider(link, size), wider(part, size)
