@@ -2,13 +2,14 @@
 
     g++ -O2 -std=c++17 benchmarks/simgrid_flows.cpp -o simgrid_flows -lsimgrid
     python benchmarks/flows_against_simgrid.py ./simgrid_flows [--cases NAME,NAME] [--skip-largest]
+    python benchmarks/flows_against_simgrid.py ./simgrid_flows --record tests/fixtures/simgrid.npz
 
 Ours counts routing, building the incidence and the simulation; what a topology keeps for all its transfers (its
 forwarding tables) is made before, as SimGrid's routes are; `cold` counts making them too. SimGrid counts starting the
 flows and run(), by its fastest of three drivers. Ours is the median of 5 after a warm-up (the first call compiles, or
 loads what was compiled), SimGrid's of 3. SimGrid takes ends within 1e-9 s of each other as one, so ends of random sizes
-differ by up to that a flow, 4e-4 of short ones. It is a tool of this benchmark only: from its source package, with the
-headers of Boost and Eigen.
+differ by up to that a flow, 4e-4 of short ones; what is recorded for the tests is run at 1e-14 s. It is a tool of this
+benchmark only: from its source package, with the headers of Boost and Eigen.
 """
 
 import argparse
@@ -29,6 +30,7 @@ from superpod.fabric.route import Incidence, route
 from superpod.fabric.topology import FloatArray, IntArray, Topology
 
 RATE, SIZE, SEED = 50e9, 1e6, 20261125
+RECORDED = ("ecmp a2a eq 64", "star a2a ln 64", "ecmp perm ln 64", "ecmp perm ln 384", "star incast ln 1023")
 LEAF_SPINE = {64: (8, 8, 8), 128: (8, 16, 16), 384: (24, 16, 16), 1024: (32, 32, 32)}  # leaves, hosts, spines
 
 
@@ -111,7 +113,9 @@ def ours(case: Case, *, cold: bool) -> tuple[float, Incidence, FloatArray]:
     return time.process_time() - begin, found, result.finish_s
 
 
-def theirs(program: Path, case: Case, paths: Incidence, driver: str, folder: Path) -> tuple[float, FloatArray]:
+def theirs(
+    program: Path, case: Case, paths: Incidence, driver: str, folder: Path, *options: str
+) -> tuple[float, FloatArray]:
     """Return (CPU seconds, ends) of SimGrid over the same paths."""
     given, out = folder / "case.bin", folder / "out.bin"
     head = [len(case.topology.ranks), paths.links_count, len(case.src), len(paths.link)]
@@ -119,7 +123,7 @@ def theirs(program: Path, case: Case, paths: Incidence, driver: str, folder: Pat
     with given.open("wb") as stream:
         for column in (*columns, paths.start, paths.link):
             stream.write(np.ascontiguousarray(column).tobytes())
-    subprocess.run([program, given, out, driver, "--log=root.thres:error"], check=True)
+    subprocess.run([program, given, out, driver, "--log=root.thres:error", *options], check=True)
     values = np.fromfile(out)
     return float(values[0] + values[1]), values[2:]
 
@@ -145,13 +149,32 @@ def compare(program: Path, case: Case, folder: Path) -> float:
     return best / spent
 
 
+def record(program: Path, path: Path, folder: Path) -> None:
+    """Write paths, sizes and SimGrid's ends of a few cases, as narrow columns."""
+    columns = {}
+    for case in cases():
+        if case.name not in RECORDED:
+            continue
+        _, paths, _ = ours(case, cold=False)
+        _, ends = theirs(program, case, paths, "none", folder, "--cfg=precision/timing:1e-14")
+        made = {"src": case.src, "dst": case.dst, "start": paths.start, "link": paths.link, "size": case.size}
+        columns |= {f"{case.name}/{name}": column.astype(np.int32) for name, column in made.items()}
+        columns |= {f"{case.name}/links_count": np.array(paths.links_count), f"{case.name}/finish": ends}
+    np.savez_compressed(path, **columns)  # type: ignore[arg-type]
+
+
 def main() -> None:
     """Print a row a case, then the median and the least ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program", type=Path)
     parser.add_argument("--cases", default="")
     parser.add_argument("--skip-largest", action="store_true")
+    parser.add_argument("--record", type=Path)
     chosen = parser.parse_args()
+    if chosen.record:
+        with tempfile.TemporaryDirectory() as folder:
+            record(chosen.program.resolve(), chosen.record, Path(folder))
+        return
     names = [name.strip() for name in chosen.cases.split(",") if name.strip()]
     print("case                     flows    ours ms    cold ms  SimGrid ms   ratio    cold   ends apart by")
     ratios = []
