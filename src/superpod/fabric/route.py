@@ -55,7 +55,9 @@ class _How:
 
 def has_compiler() -> bool:
     """Return whether the compiled loops can run: the extra `fast` is installed."""
-    return "numba" in sys.modules or importlib.util.find_spec("numba") is not None
+    if "numba" in sys.modules:
+        return sys.modules["numba"] is not None
+    return importlib.util.find_spec("numba") is not None
 
 
 def route(
