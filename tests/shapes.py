@@ -126,7 +126,15 @@ SHAPES: dict[str, tuple[Fabric, str]] = {
             tier("clos", 32, 5 * G, switches=4),
             tier("clos", 64, 3 * G, own=False, switches=8),
         ),
-        "dor",
+        "spray",
+    ),
+    "linked dies, then planes": (
+        timed(
+            tier("full_mesh", 2, 270 * G),
+            tier("switch", 16, 196 * G, planes=7),
+            tier("clos", 128, 196 * G, own=False, planes=7, switches=16),
+        ),
+        "spray",
     ),
     "torus 4x4": (timed(tier("torus", 16, 40 * G, dims=(4, 4))), "dor"),
     "torus 3x5": (timed(tier("torus", 15, 40 * G, dims=(3, 5))), "dor"),
@@ -143,6 +151,14 @@ SHAPES: dict[str, tuple[Fabric, str]] = {
         timed(
             tier("switch", 2, 50 * G),
             tier("mesh", 16, 6 * G, dims=(2, 2, 2), arity=8, own=False),
+            tier("torus", 128, 3 * G, dims=(2, 2, 2), arity=8),
+        ),
+        "dor",
+    ),
+    "cubes of linked dies": (
+        timed(
+            tier("full_mesh", 2, 50 * G),
+            tier("mesh", 16, 6 * G, dims=(2, 2, 2), arity=8),
             tier("torus", 128, 3 * G, dims=(2, 2, 2), arity=8),
         ),
         "dor",

@@ -9,7 +9,7 @@ from math import prod
 
 from superpod.catalog.schema import Cable, Module
 from superpod.fabric.generators.dragonfly import gateways
-from superpod.fabric.generators.grid import extends, ports_count
+from superpod.fabric.generators.grid import cubes_count, extends, ports_count
 from superpod.fabric.generators.rails import leaves_of
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier
 
@@ -236,13 +236,14 @@ def _grid(fabric: Fabric, place: int) -> tuple[float, float, float]:
     dims = tier.dims or (round(tier.arity_count),)
     vertices = fabric.ranks_count / base
     if extends(tier, inside) and inside is not None:
-        cubes = fabric.ranks_count / inside.ranks_count
+        same = cubes_count(inside, fabric.tiers[place - 2] if place > 1 else None)
+        cubes = same * fabric.ranks_count / inside.ranks_count
         faces = [prod(inside.dims) / side for side in inside.dims]
         joints = [
             cubes * face * ((more - 1.0) / more if tier.structure == "mesh" else 1.0)
             for face, more in zip(faces, dims, strict=True)
         ]
-        return 0.0, sum(joints), tier.bytes_per_s * inside.ranks_count / (2.0 * sum(faces))
+        return 0.0, sum(joints), tier.bytes_per_s * inside.ranks_count / same / (2.0 * sum(faces))
     links = 0.0
     for length in dims:
         lines = vertices / length

@@ -18,7 +18,7 @@ import numpy as np
 
 from superpod.fabric.flow import FlowResult, Transfers, simulate
 from superpod.fabric.generators import draw
-from superpod.fabric.generators.grid import extends, ports_count
+from superpod.fabric.generators.grid import cubes_count, extends, ports_count
 from superpod.fabric.generators.rails import leaves_of
 from superpod.fabric.route import Incidence, route
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier, Group, members
@@ -115,8 +115,13 @@ def uniform(fabric: Fabric, group: Group | None = None) -> Classes | None:
 
 def usual_routing(fabric: Fabric) -> str:
     """Return how a fabric routes unless asked otherwise: by dimension order in grids, sprayed elsewhere."""
-    grids = [tier for tier in fabric.tiers if tier.structure in GRIDS]
+    grids = [tier for tier in fabric.tiers if tier.structure in GRIDS and not _one_hop(tier)]
     return "dor" if grids and fabric.tiers[-1].structure != "dragonfly" else "spray"
+
+
+def _one_hop(tier: FabricTier) -> bool:
+    """Return whether a grid leaves no choice of ways: everyone is a neighbour of everyone."""
+    return tier.structure == "full_mesh" and len(tier.dims) <= 1
 
 
 def _switched(made: _Quotient, fabric: Fabric, place: int, held: list[float], leaf: int) -> None:
@@ -239,25 +244,25 @@ def _axes(fabric: Fabric, lowest: int, place: int) -> list[_Axis]:
         tier = fabric.tiers[number]
         dims = tier.dims or (round(tier.arity_count),)
         if extends(tier, fabric.tiers[number - 1] if number else None):
-            found = _lengthened(found, tier, number, fabric.tiers[number - 1].ranks_count)
+            mesh = fabric.tiers[number - 1]
+            same = cubes_count(mesh, fabric.tiers[number - 2] if number > 1 else None)
+            found = _lengthened(found, tier, number, mesh.ranks_count / same)
             continue
         rate = tier.bytes_per_s * base / ports_count(tier.structure, dims)
         for axis, length in enumerate(dims):
             doubled = 2.0 if tier.structure == "torus" and length == 2 else 1.0
             rates = {f"{tier.name} axis {axis + 1}": rate * doubled}
-            if length > 1:
-                found.append(
-                    _Axis(tier=number, length=length, structure=tier.structure, rates=rates, hop_s=tier.latency_s)
-                )
-    return found
+            found.append(_Axis(tier=number, length=length, structure=tier.structure, rates=rates, hop_s=tier.latency_s))
+    return [axis for axis in found if axis.length > 1]
 
 
 def _lengthened(axes: list[_Axis], tier: FabricTier, number: int, cube_ranks: float) -> list[_Axis]:
-    """Return the axes of meshes that a tier joins at their faces."""
+    """Return the axes, those of the mesh inside longer: a tier joins meshes at their faces."""
+    rest, axes = axes[: -len(tier.dims)], axes[-len(tier.dims) :]
     inner = [axis.length for axis in axes]
     cells = sum(2 * prod(inner) // side for side in inner)
     rate = tier.bytes_per_s * cube_ranks / cells
-    return [
+    return rest + [
         _Axis(
             tier=number,
             length=axis.length * more,

@@ -93,7 +93,8 @@ def test_cloudmatrix_as_published() -> None:
     assert (made.chips_count, made.ranks_count, made.hosts_count) == (384, 768, 192)
     topology = draw(fabric_of("cloudmatrix384"))
     assert int((topology.nodes.kind == HOST).sum()) == 192
-    assert int((topology.nodes.kind == SWITCH).sum()) == 336 + 112 + 384  # and the link inside each package
+    assert int((topology.nodes.kind == SWITCH).sum()) == 336 + 112
+    assert parts["package"].cables_count == 384  # the link between the two dies
 
 
 def test_a_cascade_has_as_many_modules_as_its_pods() -> None:

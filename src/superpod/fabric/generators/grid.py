@@ -57,6 +57,12 @@ def extends(tier: FabricTier, inside: FabricTier | None) -> bool:
     )
 
 
+def cubes_count(mesh: FabricTier, below: FabricTier | None) -> float:
+    """Return how many ranks, or hubs below, stand at one place of a mesh: so many meshes are joined at their faces."""
+    base = below.ranks_count if below is not None and not mesh.own_ports else 1.0
+    return mesh.ranks_count / base / float(np.prod(mesh.dims))
+
+
 def ports_count(structure: str, dims: tuple[int, ...]) -> int:
     """Return over how many ports a rank's bandwidth is spread."""
     return sum(dim - 1 for dim in dims) if structure == "full_mesh" else 2 * len(dims)
@@ -89,12 +95,12 @@ def _faces(builder: Builder, drawn: Drawn, tier: FabricTier, kind: int) -> Drawn
     cubes = drawn.grid
     if cubes is None:
         raise ScenarioError("no grid inside", where=f"tier {tier.name}", hint="a face joins meshes")
-    inner, outer = cubes.shape[1:], tier.dims
-    depth = len(outer)
+    outer, depth = tier.dims, len(tier.dims)
+    inner, same = cubes.shape[1 : depth + 1], cubes.shape[depth + 1 :]  # `same`: ranks at one place of the mesh
     order = [0, *(place for axis in range(depth) for place in (1 + axis, 1 + depth + axis))]
-    whole = cubes.reshape(-1, *outer, *inner).transpose(order)
-    whole = whole.reshape(len(whole), *(a * b for a, b in zip(outer, inner, strict=True)))
-    cells = sum(2 * int(np.prod(inner)) // side for side in inner)
+    whole = cubes.reshape(-1, *outer, *inner, *same).transpose(*order, *range(len(order), len(order) + len(same)))
+    whole = whole.reshape(len(whole), *(a * b for a, b in zip(outer, inner, strict=True)), *same)
+    cells = sum(2 * int(np.prod((*inner, *same))) // side for side in inner)
     cube_ranks = len(drawn.ranks) // len(cubes)
     rate = tier.bytes_per_s * cube_ranks / cells
     first = drawn.axes_count - depth
