@@ -25,15 +25,25 @@ FACT_KEYS = {"value", "missing", "unsupported"}
 
 
 def read_toml(path: Path) -> Tree:
-    """Read a TOML file; raise CatalogueError with the place of a syntax error."""
+    """Read a TOML file; raise CatalogueError with the place of a syntax error.
+
+    A file that has not changed is parsed once: what is nested in the tree is shared and must not be changed.
+    """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        now = path.stat()
+        return dict(_parsed(path.absolute(), (now.st_mtime_ns, now.st_size)))
     except tomllib.TOMLDecodeError as error:
         raise CatalogueError(f"malformed TOML: {error}", where=str(path)) from None
     except RecursionError:
         raise CatalogueError("nested too deeply to be read", where=str(path)) from None
     except (OSError, UnicodeDecodeError) as error:
         raise CatalogueError(f"cannot read the file: {error}", where=str(path)) from None
+
+
+@lru_cache(maxsize=1024)
+def _parsed(path: Path, stamp: tuple[int, int]) -> Tree:
+    """Return a file's tree as it was when it had this time and size."""
+    return tomllib.loads(path.read_text(encoding="utf-8-sig"))
 
 
 def build_entry(kind: str, cls: type[T], tree: Tree, path: Path, overrides: Mapping[str, float], estimates: bool) -> T:
