@@ -11,6 +11,7 @@ from superpod.fabric.collectives.hierarchical import buffer
 from superpod.fabric.collectives.levels import Level, levels
 from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
+from superpod.units import human
 
 KINDS = (*PIPELINED, "all_to_all", "p2p", "dispatch", "combine")
 
@@ -101,6 +102,6 @@ def _reason(ranked: tuple[Way, ...]) -> str:
     less_wire = other.wire_s - first.wire_s
     why = "waits less" if less_wait > less_wire else "spends less time on the wires"
     return (
-        f"{first.name} {why} than {other.name}, {first.time_s * 1e6:.1f} against {other.time_s * 1e6:.1f} us; "
+        f"{first.name} {why} than {other.name}, {human(first.time_s, 's')} against {human(other.time_s, 's')}; "
         f"{part} most of it"
     )
