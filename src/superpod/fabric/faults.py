@@ -3,7 +3,7 @@
 A fault is written `kind:tier:…`; parts in brackets may be left out:
 
 switch:TIER:[PLANE:]N   the N-th switch of a tier (of one plane of it)
-plane:TIER:P            every switch and link of plane P of a tier, and of tiers with equally many planes
+plane:TIER:P            every switch and link of plane P of a tier, and of the tiers whose ports it shares or gives
 cable:TIER:N            the N-th cable of a tier, with all links that run in it
 module:TIER:N           one end of a cable: modules 2N and 2N + 1 end cable N
 links:TIER:SHARE        a random share of a tier's cables, drawn with the seed
@@ -148,9 +148,19 @@ def _plane(topology: Topology, fault: str, tier: int, numbers: list[float], seed
         for place in range(len(topology.kinds))
     }
     plane = _checked(numbers[-1], planes[tier], f"plane of {topology.kinds[tier].tier}")
-    paired = [place for place, count in planes.items() if count == planes[tier]]
+    paired = [place for place in _stacked(topology, tier) if planes[place] == planes[tier]]
     gone = switch & np.isin(nodes.tier, paired) & (nodes.plane == plane)
     return np.asarray(_touching(topology, gone) & np.isin(links.kind, paired))
+
+
+def _stacked(topology: Topology, tier: int) -> range:
+    """Return the tiers whose switches stand over each other, `tier` among them."""
+    kinds, first, last = topology.kinds, tier, tier
+    while first and kinds[first].shares_port_with == kinds[first - 1].tier:
+        first -= 1
+    while last + 1 < len(kinds) and kinds[last + 1].shares_port_with == kinds[last].tier:
+        last += 1
+    return range(first, last + 1)
 
 
 def cables(topology: Topology, tier: int) -> list[IntArray]:

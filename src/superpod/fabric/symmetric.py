@@ -91,10 +91,13 @@ def uniform(fabric: Fabric, group: Group | None = None) -> Classes | None:
     """Return the classes of a uniform all-to-all, every rank to every other member of its group, all groups at once.
 
     The group is all ranks unless given. None where a tier declares no classes: a group that fills only part of a grid,
-    or axes over switches.
+    axes over switches, or groups that fill instances unevenly.
     """
     whole = group is None or (group.size == fabric.ranks_count and group.stride == 1)
     held = [tier.ranks_count for tier in fabric.tiers] if group is None else [float(m) for m in members(fabric, group)]
+    reach = fabric.ranks_count if group is None else float(group.size * group.stride)
+    if group is not None and not _even(fabric, group):
+        return None
     made = _Quotient()
     for place, tier in enumerate(fabric.tiers):
         inner = held[place - 1] if place else 1.0
@@ -104,13 +107,24 @@ def uniform(fabric: Fabric, group: Group | None = None) -> Classes | None:
             rails = tier.scale_out and (tier.wiring.levels_count or 1) > 1
             if rails and not whole:
                 return None
-            _switched(made, fabric, place, held, _leaf_ranks(fabric, tier) if rails else 0)
+            halves = tier.bisection_frac < 1.0 and not rails
+            if halves and reach < tier.ranks_count and tier.ranks_count / 2.0 % reach:
+                return None  # some groups lie across both halves, others in one
+            crossing = halves and reach >= tier.ranks_count
+            _switched(made, fabric, place, held, _leaf_ranks(fabric, tier) if rails else 0, crossing=crossing)
         elif tier.structure in GRIDS:
             if held[place] < tier.ranks_count or not _grid(made, fabric, place):
                 return None
         else:
             return _dragonfly(fabric) if whole and len(fabric.tiers) == place + 1 else None
     return made.classes(usual_routing(fabric))
+
+
+def _even(fabric: Fabric, group: Group) -> bool:
+    """Return whether every instance of every tier holds whole groups, or is held whole by one, and each alike."""
+    reach = float(group.size * group.stride)
+    pairs = [(tier.ranks_count, part) for tier in fabric.tiers for part in (reach, float(group.stride))]
+    return not any(ranks % part and part % ranks for ranks, part in pairs) and not fabric.ranks_count % reach
 
 
 def usual_routing(fabric: Fabric) -> str:
@@ -124,7 +138,9 @@ def _one_hop(tier: FabricTier) -> bool:
     return tier.structure == "full_mesh" and len(tier.dims) <= 1
 
 
-def _switched(made: _Quotient, fabric: Fabric, place: int, held: list[float], leaf: int) -> None:
+def _switched(
+    made: _Quotient, fabric: Fabric, place: int, held: list[float], leaf: int, *, crossing: bool = False
+) -> None:
     """Add the flows whose smallest common tier is switched: up through the switches inside, and down again."""
     tier = fabric.tiers[place]
     peers = held[place] - (held[place - 1] if place else 1.0)
@@ -133,7 +149,7 @@ def _switched(made: _Quotient, fabric: Fabric, place: int, held: list[float], le
         stage = fabric.tiers[below]
         unit = 1.0 if stage.own_ports or not below else fabric.tiers[below - 1].ranks_count
         up[made.link(f"{stage.name} links", stage.bytes_per_s * unit)] = unit * peers
-    if tier.bisection_frac < 1.0 and not leaf:
+    if crossing:
         half = held[place] / 2.0
         trunk = made.link(f"{tier.name} bisection", tier.bisection_frac * tier.bytes_per_s * tier.ranks_count / 2.0)
         made.flow(f"{tier.name}, near half", peers - half, tier.latency_s, _scaled(up, (peers - half) / peers))

@@ -1,7 +1,7 @@
 """One call for a transfer at three levels of detail; each outcome names its level.
 
 L0  the volume bound: bytes of the fullest link over its rate. No transfer is faster; equal flows that begin together
-    are just as fast, others were seen 0 to 4 % slower.
+    are just as fast, others were seen 0 to 7 % slower.
 L1  classes of equal flows, exact, at any size: a uniform exchange on an intact fabric whose structure declares classes.
 L2  every flow, max-min fair, event by event, on the fabric as it is drawn: failures, unequal sizes, several jobs.
 """
@@ -207,7 +207,7 @@ def _bound(topology: Topology, paths: Incidence, flows: Flows, routing: str, *, 
     carried = paths.share_frac * np.repeat(flows.size_bytes, np.diff(paths.start))
     load = np.bincount(paths.link, weights=carried, minlength=paths.links_count).astype(np.float64)
     bound = float(np.max(load / topology.links.bytes_per_s, initial=0.0))
-    caution = "too many flows for a simulation: the volume bound; flows of unequal size take up to about 4 % longer"
+    caution = "too many flows for a simulation: the volume bound; flows of unequal size were seen to take up to 7 % longer"
     return Outcome(
         level="L0",
         time_s=bound + float(paths.latency_s.max(initial=0.0)),

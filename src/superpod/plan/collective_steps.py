@@ -12,7 +12,7 @@ import numpy as np
 from superpod.errors import ScenarioError
 from superpod.fabric.collectives import ALGORITHMS, Step
 from superpod.fabric.collectives.choice import Way
-from superpod.fabric.tiers import SWITCHED, Fabric
+from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier
 from superpod.fabric.topology import IntArray
 
 EXCHANGES = ("all_to_all", "p2p", "dispatch", "combine")
@@ -70,15 +70,16 @@ def steps_of(kind: str, way: str, laid: Laid, fabric: Fabric, message_bytes: flo
         made = _tier_by_tier(kind, inside, laid, fabric, message_bytes)
     elif len(laid.tiers) == 1:
         made = _local(kind, name, laid, fabric, 0, message_bytes)
-    elif (
-        name == "ring"
-        and kind != "broadcast"
-        and all(fabric.tiers[place].structure in SWITCHED for place in laid.tiers)
-    ):
+    elif name == "ring" and kind != "broadcast" and all(_any_order(fabric.tiers[place]) for place in laid.tiers):
         made = _rings(kind, laid, message_bytes)
     else:
         made = None
     return None if made is None else tuple(_on_the_wire(step, kind, way, laid, fabric) for step in made)
+
+
+def _any_order(tier: FabricTier) -> bool:
+    """Return whether all orders of a ring's members are alike: over switches, and between two."""
+    return tier.structure in SWITCHED or round(tier.arity_count) == 2
 
 
 def _exchange(kind: str, count: int, message_bytes: float) -> tuple[Step, ...]:

@@ -96,6 +96,16 @@ def test_a_lost_plane_leaves_its_share() -> None:
     assert after / before == pytest.approx(7 / 6, rel=1e-9)
 
 
+def test_a_plane_of_rails_leaves_the_other() -> None:
+    """Two planes of leaves and spines: one takes half of the network with it, and nothing of the nodes."""
+    topology = draw(SHAPES["rails, two planes"][0])
+    out = topology.kinds[-1].tier
+    left = fail(topology, [f"plane:{out}:1"])
+    lost = np.bincount(topology.links.kind, minlength=2) - np.bincount(left.topology.links.kind, minlength=2)
+    assert lost.tolist() == [0, int((topology.links.kind == 1).sum()) // 2]
+    assert left.isolated.tolist() == []
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [

@@ -9,7 +9,8 @@ from superpod.fabric.faults import fail
 from superpod.fabric.flow import Transfers, simulate
 from superpod.fabric.generators import draw
 from superpod.fabric.route import route
-from superpod.fabric.tiers import Group
+from superpod.fabric.symmetric import uniform
+from superpod.fabric.tiers import SWITCHED, Group
 from superpod.fabric.transfer import LEVELS, Flows, Uniform, flows_of, transfer
 
 MB = 1e6
@@ -61,6 +62,28 @@ def test_groups_that_run_at_once() -> None:
         demand = Uniform(size_bytes=MB, group=group)
         by_class, single = (transfer(fabric, demand, level=level, batch_frac=0.0) for level in ("L1", "L2"))
         assert by_class.time_s == pytest.approx(single.time_s, rel=1e-9)
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_classes_of_groups_are_exact_or_there_are_none(name: str) -> None:
+    """Groups of every size, side by side or interleaved: those that fill instances unevenly have no classes."""
+    fabric, routing = SHAPES[name]
+    ranks = round(fabric.ranks_count)
+    found = 0
+    for size in (2, 3, 4, 6, 8, 12, 16, 24, 32, 36, 48):
+        for stride in (1, 2, 3, 4, 8, 16):
+            if size * stride > ranks:
+                continue
+            group = Group(size=float(size), stride=float(stride))
+            if uniform(fabric, group) is None:
+                continue
+            demand = Uniform(size_bytes=MB, group=group)
+            by_class, single = (transfer(fabric, demand, level=level, routing=routing) for level in ("L1", "L2"))
+            found += 1
+            assert by_class.bound_s == pytest.approx(single.bound_s, rel=1e-9), group
+            # On a grid a class has the mean latency of its flows, the last flow the longest.
+            assert 0.97 * single.time_s <= by_class.time_s <= single.time_s * (1 + 2e-3), group
+    assert found or fabric.tiers[0].structure not in SWITCHED
 
 
 def test_part_of_a_grid_has_no_classes() -> None:

@@ -48,11 +48,11 @@ def rails(builder: Builder, drawn: Drawn, tier: FabricTier, per_chip: int) -> Dr
     cut = leaves_of(tier, len(drawn.ranks) // per_chip)
     leaf = chip % count * cut.per_rail_count + chip // count // cut.chips_per_leaf_count
     rate = tier.bytes_per_s / planes
+    switches = builder.switches(kind, planes, cut.leaves_count + cut.spines_count)
     for plane in range(planes):
-        leaves = builder.switches(kind, 1, cut.leaves_count)[0]
+        leaves, spines = np.split(switches[plane], [cut.leaves_count])
         builder.connect(drawn.ranks, leaves[leaf], rate, latency_s=tier.latency_s / 4.0, kind=kind, plane=plane)
         if cut.spines_count:
-            spines = builder.switches(kind, 1, cut.spines_count)[0]
             uplink = tier.bisection_frac * rate * cut.chips_per_leaf_count * per_chip / cut.spines_count
             src, dst = np.repeat(leaves, cut.spines_count), np.tile(spines, cut.leaves_count)
             builder.connect(src, dst, uplink, latency_s=tier.latency_s / 4.0, kind=kind, plane=plane)
