@@ -207,7 +207,7 @@ def _bound(topology: Topology, paths: Incidence, flows: Flows, routing: str, *, 
     carried = paths.share_frac * np.repeat(flows.size_bytes, np.diff(paths.start))
     load = np.bincount(paths.link, weights=carried, minlength=paths.links_count).astype(np.float64)
     bound = float(np.max(load / topology.links.bytes_per_s, initial=0.0))
-    caution = "too many flows for a simulation: the volume bound; flows of unequal size were seen to take up to 7 % longer"
+    caution = "too many flows for a simulation: the volume bound; unequal flows were seen to take up to 7 % longer"
     return Outcome(
         level="L0",
         time_s=bound + float(paths.latency_s.max(initial=0.0)),
