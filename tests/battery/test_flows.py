@@ -67,6 +67,29 @@ def test_both_engines_give_the_same_ends(network: tuple[Incidence, FloatArray, F
     np.testing.assert_allclose(compiled_ends, numpy_ends, rtol=1e-8)
 
 
+@settings(max_examples=150, deadline=None)
+@given(networks(), st.integers(0, 2**31), st.booleans())
+def test_engines_agree_on_beginnings_and_dependencies(
+    network: tuple[Incidence, FloatArray, FloatArray], seed: int, equal: bool
+) -> None:
+    """What the compiled engine leaves alone at an event, numpy solves anew; latencies count before what waits."""
+    paths, capacity, sizes = network
+    flows = len(paths)
+    rng = np.random.default_rng(seed)
+    waits = rng.permutation(flows)[: rng.integers(0, flows)]
+    after = np.array([(late, rng.integers(0, late)) for late in waits if late], dtype=np.int64).reshape(-1, 2)
+    start = np.where(rng.random(flows) < 0.5, 0.0, rng.exponential(1.0, flows))
+    sizes = np.where(rng.random(flows) < 0.1, 0.0, 1.0 if equal else sizes)
+    paths = replace(paths, latency_s=rng.uniform(0.0, 0.1, flows))
+    ends = [
+        simulate(paths, capacity, Transfers(size_bytes=sizes, start_s=start, after=after), engine=engine)
+        for engine in ("numpy", "compiled")
+    ]
+    np.testing.assert_allclose(ends[1].finish_s, ends[0].finish_s, rtol=1e-8)
+    assert np.all(ends[1].finish_s >= start + paths.latency_s)
+    assert np.all(ends[1].finish_s[after[:, 0]] >= ends[1].finish_s[after[:, 1]] * (1 - 1e-12))
+
+
 @settings(max_examples=40, deadline=None)
 @given(networks(), st.integers(0, 1000))
 def test_the_order_of_flows_and_links_changes_nothing(
