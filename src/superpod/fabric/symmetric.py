@@ -32,13 +32,15 @@ class Classes:
     """The quotient: a flow a class of flows, a link a class of links.
 
     `flows_count` is how many flows of each class a rank sends; `exact` whether every class ends when told; `routing`
-    the mode of `route` that they stand for.
+    the mode of `route` that they stand for. Flows of a class may go different ways: `paths` have their mean latency,
+    `longest_s` is the longest.
     """
 
     flow_names: tuple[str, ...]
     link_names: tuple[str, ...]
     flows_count: FloatArray
     paths: Incidence
+    longest_s: FloatArray
     bytes_per_s: FloatArray
     exact: bool
     routing: str
@@ -54,16 +56,18 @@ class _Quotient:
     """Classes while they are collected."""
 
     links: dict[str, float] = field(default_factory=dict)
-    flows: list[tuple[str, float, float, dict[str, float]]] = field(default_factory=list)
+    flows: list[tuple[str, float, tuple[float, float], dict[str, float]]] = field(default_factory=list)
     exact: bool = True
 
     def link(self, name: str, bytes_per_s: float) -> str:
         self.links[name] = bytes_per_s
         return name
 
-    def flow(self, name: str, count: float, latency_s: float, loads: dict[str, float]) -> None:
+    def flow(
+        self, name: str, count: float, latency_s: float, loads: dict[str, float], longest_s: float | None = None
+    ) -> None:
         if count > 0:
-            self.flows.append((name, count, latency_s, loads))
+            self.flows.append((name, count, (latency_s, latency_s if longest_s is None else longest_s), loads))
 
     def classes(self, routing: str) -> Classes:
         place = {name: number for number, name in enumerate(self.links)}
@@ -73,7 +77,7 @@ class _Quotient:
             start=np.concatenate(([0], np.cumsum(lengths, dtype=np.int64))),
             link=np.array([link for link, _ in entries], dtype=np.int64),
             share_frac=np.array([load for _, load in entries], dtype=np.float64),
-            latency_s=np.array([latency for _, _, latency, _ in self.flows]),
+            latency_s=np.array([mean for _, _, (mean, _), _ in self.flows]),
             links_count=len(self.links),
         )
         return Classes(
@@ -81,6 +85,7 @@ class _Quotient:
             link_names=tuple(self.links),
             flows_count=np.array([count for _, count, *_ in self.flows]),
             paths=paths,
+            longest_s=np.array([longest for _, _, (_, longest), _ in self.flows]),
             bytes_per_s=np.array(list(self.links.values())),
             exact=self.exact,
             routing=routing,
@@ -228,9 +233,9 @@ def _grid(made: _Quotient, fabric: Fabric, place: int) -> bool:
             made.exact = made.exact and (axis.structure != "mesh" or axis.length == 2)
             for name, rate in axis.rates.items():
                 loads[made.link(name, rate)] = axis.load(base, ways / (axis.length - 1))
-        latency = sum(_mean_hops(axis) * axis.hop_s for axis in used)
-        latency += fabric.tiers[first - 1].latency_s if base > 1.0 else 0.0
-        made.flow(f"{fabric.tiers[place].name}, {len(used)} of {len(axes)} axes", base * ways, latency, loads)
+        inside_s = fabric.tiers[first - 1].latency_s if base > 1.0 else 0.0
+        mean, longest = (inside_s + sum(hops(axis) * axis.hop_s for axis in used) for hops in (_mean_hops, _most_hops))
+        made.flow(f"{fabric.tiers[place].name}, {len(used)} of {len(axes)} axes", base * ways, mean, loads, longest)
     if joined:
         made.flows = [flow for flow in made.flows if not flow[0].startswith(f"{fabric.tiers[place - 1].name}, ")]
     return True
@@ -243,6 +248,13 @@ def _mean_hops(axis: _Axis) -> float:
     if axis.structure == "mesh":
         return (axis.length + 1.0) / 3.0
     return axis.length**2 // 4 / (axis.length - 1.0)
+
+
+def _most_hops(axis: _Axis) -> float:
+    """Return the hops between the farthest places of an axis."""
+    if axis.structure == "full_mesh":
+        return 1.0
+    return axis.length - 1.0 if axis.structure == "mesh" else float(axis.length // 2)
 
 
 def _innermost_grid(fabric: Fabric, place: int) -> int:
@@ -314,5 +326,7 @@ def _dragonfly(fabric: Fabric) -> Classes | None:
         share = paths.share_frac * chosen[paths.flow]
         load = np.bincount(place[paths.link], weights=share, minlength=len(first))
         used = {names[number]: float(load[number]) for number in np.flatnonzero(load)}
-        made.flow(name, chosen.sum() / inside, float(paths.latency_s[chosen].mean()) if chosen.any() else 0.0, used)
+        if chosen.any():
+            latency = paths.latency_s[chosen]
+            made.flow(name, chosen.sum() / inside, float(latency.mean()), used, float(latency.max()))
     return made.classes("spray")

@@ -118,9 +118,10 @@ def _by_classes(classes: Classes, size_bytes: float, level: str, routing: str) -
     """Run level L1, or level L0 over the loads of the classes."""
     found = classes.run(size_bytes)
     bound_only = level == "L0"
+    ends = np.full_like(classes.longest_s, found.bound_s) if bound_only else found.finish_s - classes.paths.latency_s
     return Outcome(
         level="L0" if bound_only else "L1",
-        time_s=found.bound_s + float(classes.paths.latency_s.max(initial=0.0)) if bound_only else found.makespan_s,
+        time_s=float(np.max(classes.longest_s + ends, initial=0.0)),
         bound_s=found.bound_s,
         finish_s=found.finish_s[:0] if bound_only else found.finish_s,
         link_names=classes.link_names,

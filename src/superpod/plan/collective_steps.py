@@ -1,7 +1,7 @@
 """A way to run a collective as steps between its members, whatever tiers they span, for the flow simulation.
 
 Members are told apart by the instances that they share, so a group that has lost some is still laid out by place. Sizes
-are what the wires carry: bytes over the share of the transport's efficiency that the way's regime reaches in the tier.
+are bytes; `at_regime` makes them longer where the way's regime reaches only a share of the transport's efficiency.
 """
 
 from dataclasses import dataclass, replace
@@ -53,7 +53,7 @@ def laid_out(fabric: Fabric, ranks: IntArray) -> Laid:
 
 
 def steps_of(kind: str, way: str, laid: Laid, fabric: Fabric, message_bytes: float) -> tuple[Step, ...] | None:
-    """Return the steps of one of `choose`'s ways, in bytes on the wire; None where there is no schedule for it.
+    """Return the steps of one of `choose`'s ways; None where there is no schedule for it.
 
     A flat ring becomes as many rings as there are ports side by side in the inner tiers; a hierarchical way goes tier
     by tier inwards, across, and back.
@@ -74,7 +74,7 @@ def steps_of(kind: str, way: str, laid: Laid, fabric: Fabric, message_bytes: flo
         made = _rings(kind, laid, message_bytes)
     else:
         made = None
-    return None if made is None else tuple(_on_the_wire(step, kind, way, laid, fabric) for step in made)
+    return made
 
 
 def _any_order(tier: FabricTier) -> bool:
@@ -102,18 +102,46 @@ def _local(
     if arity < 2:
         return ()
     if name in {"direct", "full_mesh"}:
-        if kind == "broadcast":
-            return None
-        if len(tier.dims) > 1:
-            return _every_axis(kind, tier.dims, message_bytes) if prod(tier.dims) == arity else None
-        each = _exchange("all_to_all", arity, message_bytes)[0]
-        return (replace(each, repeat_count=2 if kind == "all_reduce" else 1),)
-    shape: list[int] = [arity]
-    if name == "torus":
-        shape = list(tier.dims)
-        if tier.structure != "torus" or prod(shape) != arity or kind == "broadcast":
-            return None
-    return ALGORITHMS[name].steps(kind, shape, message_bytes)
+        return _direct(kind, tier, arity, message_bytes)
+    if name == "ring" and tier.structure == "full_mesh":
+        return _over_every_link(ALGORITHMS[name].steps(kind, [arity], message_bytes), tier.dims or (arity,), arity)
+    if name != "torus":
+        return ALGORITHMS[name].steps(kind, [arity], message_bytes)
+    if tier.structure != "torus" or prod(tier.dims) != arity or kind == "broadcast":
+        return None
+    return ALGORITHMS[name].steps(kind, list(tier.dims), message_bytes)
+
+
+def _direct(kind: str, tier: FabricTier, arity: int, message_bytes: float) -> tuple[Step, ...] | None:
+    """Return every member's part for every other, once or twice; over several axes one axis after the other."""
+    if kind == "broadcast":
+        return None
+    if len(tier.dims) > 1:
+        return _every_axis(kind, tier.dims, message_bytes) if prod(tier.dims) == arity else None
+    each = _exchange("all_to_all", arity, message_bytes)[0]
+    return (replace(each, repeat_count=2 if kind == "all_reduce" else 1),)
+
+
+def _over_every_link(steps: tuple[Step, ...], dims: tuple[int, ...], arity: int) -> tuple[Step, ...] | None:
+    """Return a ring's steps over all links of a full mesh, as rings that together use each link once would run.
+
+    What a member sends to the next goes to all its neighbours alike; a complete graph of 8 or more has such rings
+    (Tillson 1980, J. Combin. Theory B 29, 68-74).
+    """
+    if prod(dims) != arity:
+        return None
+    place = np.indices(dims).reshape(len(dims), -1)
+    src, dst = np.nonzero((place[:, :, None] != place[:, None, :]).sum(axis=0) == 1)
+    ports = sum(dim - 1 for dim in dims)
+    return tuple(
+        Step(
+            src=src,
+            dst=dst,
+            size_bytes=np.full(len(src), float(step.size_bytes.max()) / ports),
+            repeat_count=step.repeat_count,
+        )
+        for step in steps
+    )
 
 
 def _every_axis(kind: str, dims: tuple[int, ...], message_bytes: float) -> tuple[Step, ...] | None:
@@ -197,7 +225,7 @@ def _rings(kind: str, laid: Laid, message_bytes: float) -> tuple[Step, ...]:
     inner = laid.sizes[:-1]
     _, held = np.unique(laid.ranks // inner[-1], return_counts=True)
     passes = 2 if kind == "all_reduce" else 1
-    lanes = int(held.max())
+    lanes = int(held.min())  # as many rings as every instance has ports for
     part = message_bytes / count / lanes
     orders = [_order(np.arange(count), laid.ranks, laid.sizes, lane) for lane in range(lanes)]
     src = np.concatenate(orders)
@@ -227,7 +255,7 @@ def _turned(members: IntArray, ranks: IntArray, sizes: tuple[int, ...], turn: in
     return np.concatenate(parts)
 
 
-def _on_the_wire(step: Step, kind: str, way: str, laid: Laid, fabric: Fabric) -> Step:
+def at_regime(step: Step, kind: str, way: str, laid: Laid, fabric: Fabric) -> Step:
     """Return the step with each flow's bytes over its regime's share of the transport's efficiency."""
     share = np.array([rate_frac(kind, way, laid, fabric, place) for place in range(len(laid.tiers))])
     count = len(laid.ranks)

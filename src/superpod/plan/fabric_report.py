@@ -48,6 +48,8 @@ from superpod.plan.graph_parts import diameter, graph_parts, read_graph
 from superpod.plan.traffic_matrix import Traffic, aggregated, read_traffic
 
 MATRIX_MOST = 128
+DIFFERENT = 1.25
+"""L0 and L2 further apart than this are remarked on."""
 Found = TypeVar("Found")
 
 
@@ -128,10 +130,13 @@ def topology_of(catalogue: Catalogue, question: FabricQuestion) -> tuple[Topolog
     subject = _subject(catalogue, question)
     if subject.topology is None:
         raise ScenarioError("too many ranks to be drawn link by link", where=subject.label, hint="fewer --pods")
+    topology = subject.topology
+    if question.faults:
+        topology = fail(topology, question.faults, question.seed).topology
     per_chip = subject.fabric.ranks_per_chip if subject.fabric is not None else 1.0
-    sizes = [kind.ranks_count for kind in subject.topology.kinds]
+    sizes = [kind.ranks_count for kind in topology.kinds]
     tier = next((place for place, size in enumerate(sizes) if size > per_chip), 0)
-    return subject.topology, tier
+    return topology, tier
 
 
 def _subject(catalogue: Catalogue, question: FabricQuestion) -> _Subject:
@@ -140,6 +145,7 @@ def _subject(catalogue: Catalogue, question: FabricQuestion) -> _Subject:
     topology = read_graph(question.graph)
     if question.pod:
         pod = _pod(catalogue, question)
+        _matching(topology, pod, question.graph.name)
         return replace(
             pod,
             topology=topology,
@@ -159,6 +165,25 @@ def _subject(catalogue: Catalogue, question: FabricQuestion) -> _Subject:
         facts=(),
         notes=("a graph says nothing of libraries: times are those of the wires, at the rates that it gives",),
     )
+
+
+def _matching(topology: Topology, pod: _Subject, name: str) -> None:
+    """Raise where a graph is not one of the pod: efficiencies are looked up by tier, members by place."""
+    ranks = round(pod.fabric.ranks_count) if pod.fabric is not None else 0
+    if len(topology.ranks) != ranks:
+        raise ScenarioError(
+            f"{name} has {len(topology.ranks)} ranks, {pod.name} has {ranks}",
+            where="--graph",
+            hint="leave POD out for a graph of something else",
+        )
+    tiers = [tier.name for tier in pod.fabric.tiers] if pod.fabric is not None else []
+    unknown = [kind.tier for kind in topology.kinds if kind.tier not in tiers]
+    if unknown:
+        raise ScenarioError(
+            f"{name} has links of tier {unknown[0]!r}",
+            where="--graph",
+            hint=f"the tiers of {pod.name} are {', '.join(tiers)}",
+        )
 
 
 def _pod(catalogue: Catalogue, question: FabricQuestion) -> _Subject:
@@ -312,7 +337,10 @@ def _collective(
             before += [_bound(timing, bound)] if choice is None else []
             before.append(timing)
             maps.append(shown)
-    if broken is not None and damage is not None:
+    notes += _differing(before)
+    if broken is not None and not any(timing.level == "L2" for timing in before):
+        notes.append(f"{kind} after the faults needs L2, and there is none before them")
+    elif broken is not None and damage is not None:
         after = _after(broken, _alive(ground, ranks, damage), ways, maps, notes)
     return CollectiveAnswer(
         kind=kind,
@@ -324,6 +352,21 @@ def _collective(
         before=tuple(before),
         after=tuple(after),
     )
+
+
+def _differing(before: list[Timing]) -> list[str]:
+    """Return what there is to say where the same way takes much longer, or less, flow by flow than in closed form."""
+    by_level = {timing.level: timing for timing in before}
+    closed, flows = by_level.get("L0"), by_level.get("L2")
+    if closed is None or flows is None or closed.way != flows.way or not closed.time_s:
+        return []
+    ratio = flows.time_s / closed.time_s
+    if 1 / DIFFERENT <= ratio <= DIFFERENT:
+        return []
+    return [
+        f"L2 takes {ratio:.2f} times L0: the closed form prices the slowest pair or ring by itself, L2 all members at "
+        "once on the links as drawn"
+    ]
 
 
 def _bound(timing: Timing, bound_s: float) -> Timing:

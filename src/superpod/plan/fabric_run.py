@@ -21,7 +21,7 @@ from superpod.fabric.tiers import Fabric, Group
 from superpod.fabric.topology import FloatArray, IntArray, Topology
 from superpod.fabric.transfer import FLOWS_MAX, Flows, LinkNames, Outcome, Uniform, transfer
 from superpod.fabric.walk import ONE_PATH
-from superpod.plan.collective_steps import EXCHANGES, Laid, laid_out, named, runnable
+from superpod.plan.collective_steps import EXCHANGES, Laid, at_regime, laid_out, named, runnable
 from superpod.plan.fabric_question import FabricQuestion, JobQuestion
 from superpod.plan.fabric_result import JobAnswer, LinkUse, Timing, UseMap
 from superpod.plan.utilisation import class_map, limits, ranked, use_map
@@ -29,6 +29,8 @@ from superpod.plan.utilisation import class_map, limits, ranked, use_map
 SAMPLE_FLOWS = 64
 WIRE_FLOWS_MAX = 200_000
 AUTO_RANKS_MAX = 4_096
+PAIRS_MAX = 60_000_000
+"""Pairs of flow and link that an exchange of all members may have: more take over 5 GB."""
 PASSES = {"all_reduce": 2.0, "broadcast": 0.0, "p2p": 0.0}
 
 
@@ -99,8 +101,8 @@ def exchange(ground: Ground, ranks: IntArray, message_bytes: float, title: str) 
     if count < 2:
         return None, None
     if whole and ground.fabric is not None and asked != "L2":
-        found = _by_classes(ground.fabric, size, ground.routing)
-    if found is None and ground.topology is not None and count * (count - 1) <= FLOWS_MAX:
+        found = _by_classes(ground.fabric, size, ground.routing, "L0" if asked == "L0" else "L1")
+    if found is None and ground.topology is not None and _affordable(ground, ground.topology, ranks):
         pairs = _pairs(ground.topology.ranks[ranks], size)
         found = transfer_on(ground, pairs, "L0" if asked == "L0" else "L2")
     if found is None:
@@ -120,9 +122,25 @@ def exchange(ground: Ground, ranks: IntArray, message_bytes: float, title: str) 
     return timing, outcome_map(ground, found, title)
 
 
-def _by_classes(fabric: Fabric, size_bytes: float, routing: str) -> Outcome | None:
+def _affordable(ground: Ground, topology: Topology, ranks: IntArray) -> bool:
+    """Return whether flows between all pairs can be followed: not too many, nor over too many links, by a sample."""
+    pairs = len(ranks) * (len(ranks) - 1)
+    if pairs > FLOWS_MAX:
+        return False
+    rng = np.random.default_rng(0)
+    src = rng.integers(len(ranks), size=SAMPLE_FLOWS)
+    dst = (src + rng.integers(1, len(ranks), size=SAMPLE_FLOWS)) % len(ranks)
+    nodes = topology.ranks[ranks]
+    if ground.routing not in ONE_PATH:
+        bundle = bundled(topology)
+        topology, nodes = bundle.topology, bundle.node_of[nodes]
+    paths = route(topology, nodes[src], nodes[dst], ground.routing, ground.question.seed)
+    return len(paths.link) / SAMPLE_FLOWS * pairs <= PAIRS_MAX
+
+
+def _by_classes(fabric: Fabric, size_bytes: float, routing: str, level: str = "L1") -> Outcome | None:
     try:
-        return transfer(fabric, Uniform(size_bytes=size_bytes), level="L1", routing=routing)
+        return transfer(fabric, Uniform(size_bytes=size_bytes), level=level, routing=routing)
     except ScenarioError:
         return None
 
@@ -177,14 +195,20 @@ def _topology_of(ground: Ground, found: Outcome) -> Topology | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Planned:
-    """A collective laid out on members: the way that is simulated, its steps, what the library costs beside them."""
+    """A collective laid out on members: the way that is simulated, its steps, what the library costs beside them.
+
+    `steps` are bytes, `loaded` the same as the regime loads the links. Where a library's steps are shorter than the
+    hops of the drawing, hops count as `hop_frac` of theirs: what was measured goes before what is assumed of a hop.
+    """
 
     kind: str
     message_bytes: float
     laid: Laid
     way: str
     steps: tuple[Step, ...]
+    loaded: tuple[Step, ...]
     base_s: float
+    hop_frac: float = 1.0
 
 
 def chosen(ground: Ground, kind: str, ranks: IntArray, stride: int, message_bytes: float) -> Choice | None:
@@ -216,9 +240,21 @@ def planned(
             f"no way to run {kind} on these members has steps of at most {FLOWS_MAX:,} flows, so there is no L2",
         )
     way, steps = found
-    begun = max(way.latency_s - _inherent_s(ground, laid, steps), 0.0)
+    hops = _inherent_s(ground, laid, steps)
     said = "" if way is ways[0] else f"L2 runs {way.name}: {ways[0].name} has no step-by-step form on these members"
-    return Planned(kind=kind, message_bytes=message_bytes, laid=laid, way=way.name, steps=steps, base_s=begun), said
+    if laid.arities is None and way is not ways[0]:
+        said += ", which are uneven; --fail instance:TIER:N takes a whole one out"
+    plan = Planned(
+        kind=kind,
+        message_bytes=message_bytes,
+        laid=laid,
+        way=way.name,
+        steps=steps,
+        loaded=tuple(at_regime(step, kind, way.name, laid, ground.fabric) for step in steps),
+        base_s=max(way.latency_s - hops, 0.0),
+        hop_frac=min(way.latency_s / hops, 1.0) if hops > 0 else 1.0,
+    )
+    return plan, said
 
 
 def _on_graph(ground: Ground, kind: str, ranks: IntArray, message_bytes: float) -> Planned:
@@ -233,7 +269,7 @@ def _on_graph(ground: Ground, kind: str, ranks: IntArray, message_bytes: float) 
     if name in {"hierarchical", "torus"}:
         raise ScenarioError(f"{name} needs the tiers of a pod", where="--algorithm", hint="ring or direct run anywhere")
     steps = ALGORITHMS[name].steps(kind, shape, message_bytes)
-    return Planned(kind=kind, message_bytes=message_bytes, laid=laid, way=name, steps=steps, base_s=0.0)
+    return Planned(kind=kind, message_bytes=message_bytes, laid=laid, way=name, steps=steps, loaded=steps, base_s=0.0)
 
 
 def _inherent_s(ground: Ground, laid: Laid, steps: tuple[Step, ...]) -> float:
@@ -260,12 +296,13 @@ def _inherent_s(ground: Ground, laid: Laid, steps: tuple[Step, ...]) -> float:
 
 def simulated(ground: Ground, plan: Planned, title: str) -> tuple[Timing, UseMap, float]:
     """Return a collective at L2, how full the links are, and the volume bound; the wires alone where that is quick."""
-    slower = at_efficiency(ground)
+    slower = _hops_at(at_efficiency(ground), plan.hop_frac)
     played = _played(slower, [job_of(ground, plan, "collective")])
     time_s = played.jobs[0].alone_s
     wire: float | None = None
     if sum(len(step.src) for step in plan.steps) <= WIRE_FLOWS_MAX:
-        wire = _played(ground, [job_of(ground, replace(plan, base_s=0.0), "wires")]).jobs[0].alone_s
+        bare = replace(plan, loaded=plan.steps, base_s=0.0)
+        wire = _played(_hops_at(ground, plan.hop_frac), [job_of(ground, bare, "wires")]).jobs[0].alone_s
     used = utilisation(played)
     whole = slower.topology if slower.topology is not None else played.topology
     timing = Timing(
@@ -281,6 +318,15 @@ def simulated(ground: Ground, plan: Planned, title: str) -> tuple[Timing, UseMap
     return timing, use_map(title, whole, played.topology, used, ground.routing), played.result.bound_s
 
 
+def _hops_at(ground: Ground, frac: float) -> Ground:
+    """Return the same ground with a share of each hop's latency."""
+    topology = ground.topology
+    if topology is None or frac >= 1.0:
+        return ground
+    links = replace(topology.links, latency_s=topology.links.latency_s * frac)
+    return replace(ground, topology=replace(topology, links=links))
+
+
 def utilisation(played: Played) -> FloatArray:
     """Return what each link carried, as a share of what it could have until the last byte arrived."""
     return played.result.link_bytes / (played.topology.links.bytes_per_s * max(played.result.makespan_s, 1e-300))
@@ -290,7 +336,7 @@ def job_of(ground: Ground, plan: Planned, name: str, start_s: float = 0.0) -> Jo
     """Return a planned collective as a job of the simulation."""
     topology = ground.topology
     nodes = topology.ranks[plan.laid.ranks] if topology is not None else plan.laid.ranks
-    return Job(name=name, steps=plan.steps, members=nodes, start_s=start_s, base_s=plan.base_s)
+    return Job(name=name, steps=plan.loaded, members=nodes, start_s=start_s, base_s=plan.base_s)
 
 
 def _played(ground: Ground, jobs: Sequence[Job]) -> Played:
@@ -357,7 +403,7 @@ def together(ground: Ground, jobs: Sequence[JobQuestion]) -> tuple[tuple[JobAnsw
         if plan is None:
             raise ScenarioError(said, where=f"--job {job.name}", hint="fewer ranks, or another collective")
         plans.append(plan)
-    slower = at_efficiency(ground)
+    slower = _hops_at(at_efficiency(ground), max(plan.hop_frac for plan in plans))
     asked = [job_of(slower, plan, job.name, job.start_s) for job, plan in zip(jobs, plans, strict=True)]
     played = _played(slower, asked)
     answers = tuple(

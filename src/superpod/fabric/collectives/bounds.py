@@ -23,13 +23,20 @@ def gathered(fabric: Fabric, group: Group, message_bytes: Num) -> Num:
 
 
 def spread(fabric: Fabric, group: Group, message_bytes: Num) -> Num:
-    """Return the bound of a broadcast: all bytes enter each instance through the ports of all its members."""
+    """Return the bound of a broadcast: all bytes enter each instance through the ports of all its members.
+
+    A single member has the ports of all tiers that join members; those of an instance, the ports of the tiers outside.
+    """
     if fabric.ideal:
         return 0.0 * message_bytes
     bound: Num = 0.0
-    for level in levels(fabric, group):
-        entering = message_bytes / (level.below_count * level.tier.bytes_per_s)
-        bound = np.maximum(bound, level.where_used(entering))
+    found = levels(fabric, group)
+    for place, level in enumerate(found):
+        ports: Num = 0.0
+        for outer in found[place:]:
+            ports = ports + outer.where_used(outer.tier.bytes_per_s * (1.0 if outer.tier.own_ports else 0.0))
+        ports = np.maximum(ports, level.tier.bytes_per_s)
+        bound = np.maximum(bound, level.where_used(message_bytes / (level.below_count * ports)))
     return bound
 
 

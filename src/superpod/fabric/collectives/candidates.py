@@ -35,6 +35,8 @@ RUNS = {
     "double_tree": double_tree.KINDS,
     "direct": direct.KINDS,
 }
+WHOLE = ("double_tree", "in_network")
+"""Algorithms that leave every member the whole sum, so that no tier outside can take a share of it."""
 PIPELINED = ("all_reduce", "all_gather", "reduce_scatter", "broadcast")
 
 
@@ -136,17 +138,25 @@ def tier_by_tier(kind: str, found: list[Level], message_bytes: Num) -> Candidate
     """Return the best algorithm of each tier, one tier after the other."""
     latency: Num = 0.0
     wires: list[Wire] = []
+    size = found[-1].held_count
     for level in found:
         options = one_tier(kind, level, hierarchical.buffer(kind, level.below_count, message_bytes))
+        options.sort(key=lambda option: whole(kind, option.name))
         spent: Num = options[0].time_s
         waited: Num = options[0].latency_s
         for option in options[1:]:
-            time = option.time_s
+            inner = whole(kind, option.name) and level.held_count < size
+            time = np.where(inner, np.inf, option.time_s)
             waited = np.where(time < spent, option.latency_s, waited)
             spent = np.minimum(time, spent)
         latency = latency + level.where_used(waited)
         wires.append(Wire(tier=level.tier.name, time_s=level.where_used(spent - waited)))
     return Candidate(name="hierarchical", latency_s=latency, wires=tuple(wires), in_turn=True)
+
+
+def whole(kind: str, name: str) -> bool:
+    """Return whether an algorithm cannot be split into a reduce-scatter and an all-gather around outer tiers."""
+    return kind == "all_reduce" and name.partition(" ")[0] in WHOLE
 
 
 def one_tier(kind: str, level: Level, message_bytes: Num) -> list[Candidate]:

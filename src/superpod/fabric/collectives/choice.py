@@ -6,7 +6,7 @@ import numpy as np
 
 from superpod.errors import ScenarioError
 from superpod.fabric.collectives import exchange
-from superpod.fabric.collectives.candidates import PIPELINED, Candidate, one_tier, pipelined
+from superpod.fabric.collectives.candidates import PIPELINED, Candidate, one_tier, pipelined, whole
 from superpod.fabric.collectives.hierarchical import buffer
 from superpod.fabric.collectives.levels import Level, levels
 from superpod.fabric.tiers import Fabric, Group
@@ -67,7 +67,8 @@ def choose(kind: str, fabric: Fabric, group: Group, message_bytes: float) -> Cho
     inside: list[str] = []
     if kind in PIPELINED:
         per_tier = [one_tier(kind, level, buffer(kind, level.below_count, message_bytes)) for level in used]
-        inside = [min(options, key=lambda option: float(option.time_s)).name for options in per_tier]
+        split = [[option for option in options if not whole(kind, option.name)] for options in per_tier[:-1]]
+        inside = [min(options, key=lambda option: float(option.time_s)).name for options in (*split, per_tier[-1])]
         if len(used) == 1:
             made = [*made[:-1], *per_tier[0]]
         elif not found[0].nested:
