@@ -1,5 +1,7 @@
 """Reports on fabrics: levels agree, modules add up, faults cost what they must, jobs share what they share."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -196,3 +198,67 @@ def test_what_is_unpublished_is_not_none() -> None:
 def test_a_question_that_contradicts_itself_is_refused(question: dict[str, object], said: str) -> None:
     with pytest.raises(ScenarioError, match=said):
         asked(**question)
+
+
+@pytest.mark.parametrize("kind", ["broadcast", "all_gather"])
+def test_rings_use_every_link_of_a_full_mesh(kind: str) -> None:
+    report = asked(pod="mi355x-8", collective=kind, algorithm="ring")
+    assert at(report, "L2").time_s == pytest.approx(at(report, "L0").time_s, rel=1e-3)
+
+
+def test_tier_by_tier_takes_only_algorithms_that_can_be_split() -> None:
+    """A tree leaves every member the whole sum: there is no share for the tier outside."""
+    report = asked(pod="panjiu-al128", collective="all_reduce", message_bytes=64e6)
+    assert report.collective is not None
+    tiered = next(way.name for way in report.collective.ways if way.name.startswith("hierarchical"))
+    assert "double_tree" not in tiered
+    assert at(report, "L2").time_s > 0
+
+
+def test_hops_take_no_longer_than_the_steps_that_were_measured() -> None:
+    """NCCL's short steps over NVLink take less than two hops of the catalogue: short messages agree all the same."""
+    report = asked(pod="gb300-nvl72", collective="all_reduce", message_bytes=1e6)
+    assert at(report, "L2").time_s == pytest.approx(at(report, "L0").time_s, rel=1e-2)
+
+
+def test_wires_alone_carry_bare_bytes() -> None:
+    report = asked(pod="gb200-nvl72", collective="all_to_all", message_bytes=256e6)
+    assert at(report, "L2").wire_s == pytest.approx(at(report, "L1").wire_s, rel=1e-2)
+
+
+def test_faults_are_compared_on_one_level() -> None:
+    report = asked(pod="mi355x-8", collective="broadcast", level="L0", faults=("cable:node:0",))
+    assert report.collective is not None
+    assert report.collective.after == ()
+    assert any("needs L2" in note for note in report.notes)
+    assert report.exchange is not None
+    assert report.exchange.level == "L0"
+
+
+def test_one_lost_card_costs_a_ring_an_eighth() -> None:
+    """Seven rings through a node of seven cards, where eight ran before."""
+    report = asked(pod="hgx-h100", pods=8, collective="all_reduce", algorithm="ring", faults=("rank:0",))
+    assert report.collective is not None
+    ratio = report.collective.after[0].time_s / at(report, "L2").time_s
+    assert ratio == pytest.approx(8 / 7, rel=0.03)
+
+
+def test_a_graph_of_something_else_is_refused() -> None:
+    topology, _ = topology_of(CATALOGUE, FabricQuestion(pod="hgx-h100"))
+    file = GraphFile(name="node.graphml", text=written(topology, 0, "node.graphml"))
+    with pytest.raises(ScenarioError, match="has 8 ranks"):
+        asked(pod="gb200-nvl72", graph=file)
+    other = replace(topology, kinds=tuple(replace(kind, tier="board") for kind in topology.kinds))
+    with pytest.raises(ScenarioError, match="links of tier 'board'"):
+        asked(pod="hgx-h100", graph=GraphFile(name="board.graphml", text=written(other, 0, "board.graphml")))
+
+
+def test_all_paths_of_a_large_mesh_are_not_followed_pair_by_pair() -> None:
+    report = asked(pod="ub-mesh-1024", routing="detour")
+    assert report.exchange is None
+
+
+def test_what_is_written_is_the_fabric_after_its_faults() -> None:
+    whole, _ = topology_of(CATALOGUE, FabricQuestion(pod="hgx-h100"))
+    left, _ = topology_of(CATALOGUE, FabricQuestion(pod="hgx-h100", faults=("rank:0",)))
+    assert len(left.links) == len(whole.links) * 7 // 8
