@@ -91,16 +91,15 @@ def _full_mesh_neighbour(tier: FabricTier, size: Num) -> Num:
 
 
 def _full_mesh_everyone(tier: FabricTier, size: Num) -> Num:
-    """Return the share under dimension-ordered all-to-all: axis i carries S (e_i - 1) / e_i over e_i - 1 ports.
+    """Return (n - 1)/n e_min / ports under dimension order: axis i carries S (e_i - 1)/e_i over e_i - 1 ports.
 
-    The slowest axis is the shortest with more than one member: rate e_min ports (checked against a max-min solver for
-    uniform traffic on whole meshes: time m N / k for shortest side k).
+    The slowest axis is the shortest with more than one member; n - 1 of n parts leave a member.
     """
-    shortest: Num = np.inf
+    ports = float(np.sum(_shape(tier) - 1.0))
+    shortest: Num = ports + 1.0
     for extent in _filled(tier, size):
-        shortest = np.minimum(shortest, np.where(extent > 1.0, extent, np.inf))
-    ports = np.sum(_shape(tier) - 1.0)
-    return np.where(np.isfinite(shortest), np.minimum(shortest, ports), ports) / ports
+        shortest = np.minimum(shortest, np.where(extent > 1.0, extent, ports + 1.0))
+    return np.where(size > 1.0, np.minimum(1.0, _leaving(size) * shortest / max(ports, 1.0)), 1.0)
 
 
 def _torus_neighbour(tier: FabricTier, size: Num) -> Num:
@@ -109,23 +108,27 @@ def _torus_neighbour(tier: FabricTier, size: Num) -> Num:
     return np.maximum(axes, 1.0) / float(len(_shape(tier)))
 
 
-def _torus_everyone(tier: FabricTier, size: Num) -> Num:
-    """Return 8 b / k over the injection 2 D b: the longest axis k limits uniform all-to-all (ties split)."""
-    return _longest_axis_share(tier, size, wrap=8.0)
+def _lines_everyone(tier: FabricTier, size: Num) -> Num:
+    """Return (n - 1)/n k / (D c floor(k^2/4)) of the fullest axis of k members; c is 1 on a ring, 2 on a line.
 
-
-def _mesh_everyone(tier: FabricTier, size: Num) -> Num:
-    """Return 4 b / k over the injection 2 D b: without wraparound half of the torus."""
-    return _longest_axis_share(tier, size, wrap=4.0)
-
-
-def _longest_axis_share(tier: FabricTier, size: Num, *, wrap: float) -> Num:
-    longest: Num = 1.0
+    Under dimension order, both ways round where they tie, the fullest link of a ring carries floor(k^2/4)/2 parts S/k,
+    that of a line floor(k^2/4), over B / (2 D). A part of a torus axis is a line. Where `dims` counts instances, whose
+    own lines may be part of the axis, k^2/4 is not rounded.
+    """
+    fullest: Num = 0.0
+    whole = bool(np.prod(_shape(tier)) >= tier.ranks_count)
     for dim, extent in zip(_shape(tier), _filled(tier, size), strict=True):
-        # A part of a torus axis is a line without wraparound, which carries half.
-        whole = np.where(extent < dim, 0.5 if wrap > 4.0 else 1.0, 1.0)
-        longest = np.maximum(longest, extent / whole)
-    return np.minimum(1.0, wrap / longest / (2.0 * len(_shape(tier))))
+        ring = np.where((extent < dim) | (tier.structure == "mesh"), 2.0, 1.0)
+        odd = np.where(extent % 2.0 == 1.0, 0.25, 0.0) if whole else 0.0
+        load = ring * (extent**2 / 4.0 - odd) / extent
+        fullest = np.maximum(fullest, np.where(extent > 1.0, load, 0.0))
+    axes = float(len(_shape(tier)))
+    return np.where(fullest > 0.0, np.minimum(1.0, _leaving(size) / (axes * np.maximum(fullest, 1e-300))), 1.0)
+
+
+def _leaving(size: Num) -> Num:
+    """Return the share of a member's parts that is not its own."""
+    return 1.0 - 1.0 / np.maximum(size, 1.0)
 
 
 NEIGHBOUR: dict[str, Callable[[FabricTier, Num], Num]] = {
@@ -141,6 +144,6 @@ EVERYONE: dict[str, Callable[[FabricTier, Num], Num]] = {
     "clos": _bisection,
     "dragonfly": _bisection,
     "full_mesh": _full_mesh_everyone,
-    "torus": _torus_everyone,
-    "mesh": _mesh_everyone,
+    "torus": _lines_everyone,
+    "mesh": _lines_everyone,
 }

@@ -9,6 +9,8 @@ from superpod.fabric.structures import everyone_share, farthest_hops, filled_axe
 from superpod.fabric.tiers import Fabric, FabricTier, Group, members
 from superpod.result import Num
 
+AXES = ("full_mesh", "mesh", "torus")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Level:
@@ -104,15 +106,25 @@ def crossing_shares(fabric: Fabric, held: list[Num], below: list[Num], size: Num
     """Return the share of a member's bytes for everyone that passes its ports of each tier, sent directly.
 
     Bytes for members inside the tier's instance but outside the one below; and those for farther members, where the
-    next tier has no ports of its own and its traffic climbs through these.
+    next tier has no ports of its own and its traffic climbs through these. Of axes over axes, traffic to another place
+    of another instance runs along both.
     """
     shares: list[Num] = []
     farther: Num = 0.0
+    above: FabricTier | None = None
+    beyond: Num = 0.0
     for tier, outer, inner in reversed(list(zip(fabric.tiers, held, below, strict=True))):
-        passing = (outer - inner) / size + farther
+        beyond = beyond if above is not None and _crossed(tier, above) else 0.0
+        passing = (outer - inner) / size + farther + beyond * (outer - inner) / outer
         shares.insert(0, passing)
         farther = 0.0 if tier.own_ports else passing
+        above, beyond = tier, beyond + (outer - inner) / size
     return shares
+
+
+def _crossed(inside: FabricTier, outside: FabricTier) -> bool:
+    """Return whether two tiers of axes make one grid of them all."""
+    return inside.structure in AXES and outside.structure in AXES and outside.own_ports and inside.structure != "mesh"
 
 
 def slowest(times: list[Num]) -> Num:
