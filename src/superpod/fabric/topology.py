@@ -6,7 +6,6 @@ ids never change: what fails is left out of the links.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +16,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 NODE_KINDS = ("rank", "host", "switch", "spare")
 RANK, HOST, SWITCH, SPARE = range(len(NODE_KINDS))
+# Media whose cables end in no modules. Of any other, `mixed` among them, part or all of the cables may be optical.
+WITHOUT_MODULES = ("package", "electrical", "copper")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,22 +112,6 @@ class Topology:
     def without(self, dead_links: BoolArray) -> "Topology":
         """Return the same nodes with the marked links left out."""
         return replace(self, links=self.links.where(~dead_links))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Adjacency:
-    """Links by source: those of node v stand in `link[start[v]:start[v + 1]]`."""
-
-    start: IntArray
-    link: IntArray
-
-
-@lru_cache(maxsize=16)
-def adjacency(topology: Topology) -> Adjacency:
-    """Return the links of each node, made once for a topology."""
-    order = np.argsort(topology.links.src, kind="stable")
-    counts = np.bincount(topology.links.src, minlength=topology.nodes_count)
-    return Adjacency(start=np.concatenate(([0], np.cumsum(counts))), link=order)
 
 
 def spread(starts: IntArray, counts: IntArray) -> IntArray:

@@ -8,8 +8,9 @@ from superpod.errors import ScenarioError
 from superpod.fabric.bundle import bundled
 from superpod.fabric.faults import FORM, broken, cables, cut_off, fail
 from superpod.fabric.generators import draw
+from superpod.fabric.graphs import read_graphml
 from superpod.fabric.tiers import HostPorts
-from superpod.fabric.topology import HOST, SWITCH
+from superpod.fabric.topology import HOST, SWITCH, Topology
 
 
 def lost(topology: object, *faults: str) -> int:
@@ -32,7 +33,9 @@ def test_each_kind_of_fault_takes_its_links() -> None:
 def test_a_module_takes_every_lane_of_its_cable() -> None:
     fabric = stacked(
         tier("switch", 8, 350e9, name="node", planes=7),
-        tier("clos", 64, 350e9, name="pod", own=False, planes=7, switches=16, lanes_per_cable_count=2.0),
+        tier(
+            "clos", 64, 350e9, name="pod", own=False, planes=7, switches=16, lanes_per_cable_count=2.0, medium="optical"
+        ),
     )
     topology = draw(fabric)
     assert len(cables(topology, 1)) == 8 * 7 * 16 // 2
@@ -64,7 +67,6 @@ def test_ranks_that_nothing_reaches_are_isolated() -> None:
     assert len(cut_off(topology)) == 0
     left = fail(topology, ["rank:2", "rank:5"])
     assert left.isolated.tolist() == [2, 5]
-    assert left.alive.tolist() == [0, 1, 3, 4, 6, 7]
     halves = fail(draw(SHAPES["two domains in a rack"][0]), ["switch:tier1:0"])
     assert len(halves.isolated) == 64
 
@@ -124,6 +126,10 @@ def test_a_plane_of_rails_leaves_the_other() -> None:
         ("rank", "cannot read 'rank'"),
         ("instance:node:48", "no instance of node 48"),
         ("links:pod:1.5", "a share of 1.5"),
+        ("rank:1:2", "cannot read 'rank:1:2'"),
+        ("cable:node:5:6", "cannot read 'cable:node:5:6'"),
+        ("switch:pod:0:1:2", "cannot read"),
+        ("module:pod:0", "end in no modules: they are electrical"),
         ("", "cannot read ''"),
     ],
 )
@@ -145,7 +151,7 @@ def test_every_form_is_known() -> None:
         "instance:rack:0",
     ]
     assert [example.partition(":")[0] for example in examples] == list(FORM)
-    topology = draw(star(8, 50e9, planes=2))
+    topology = draw(stacked(tier("switch", 8, 50e9, name="rack", planes=2, medium="optical")))
     assert all(broken(topology, example).any() for example in examples)
 
 
@@ -166,3 +172,82 @@ def test_a_damaged_grid_still_routes() -> None:
     assert len(left.isolated) == 0
     found, _ = run(left.topology, *pairs(16))
     assert found.makespan_s >= 8.0
+
+
+def ideal_pod() -> Topology:
+    """Nodes of 4 ranks on published switches, under a pod and a scale-out whose switch chips nobody has published."""
+    inner = tier("switch", 4, 40.0, name="node", planes=2)
+    pod = tier("clos", 16, 20.0, name="pod", own=False, planes=2, switches=None, medium="optical")
+    return draw(stacked(inner, pod, tier("switch", 32, 5.0, name="out", switches=None, medium="optical")))
+
+
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("switch:pod:0", "switch chips of pod is not published"),
+        ("switch:out:0", "switch chips of out is not published"),
+        ("cable:pod:0", "cables of pod is not published"),
+        ("module:pod:3", "cables of pod is not published"),
+    ],
+)
+def test_an_ideal_switch_and_its_bundles_do_not_fail_as_single_parts(fault: str, message: str) -> None:
+    with pytest.raises(ScenarioError, match=message) as caught:
+        broken(ideal_pod(), fault)
+    for other in ("instance:", "rank:", "links:TIER:SHARE", "plane:"):
+        assert other in caught.value.hint
+
+
+def test_what_is_drawn_of_an_ideal_tier_fails() -> None:
+    topology = ideal_pod()
+    assert lost(topology, "cable:out:3") == lost(topology, "module:out:6") == 2
+    assert lost(topology, "plane:pod:1") == 2 * (32 + 8)
+    assert lost(topology, "links:pod:0.5") == 16
+    assert lost(topology, "switch:node:0") == 2 * (4 + 1)
+    assert fail(topology, ["instance:node:2"]).isolated.tolist() == [8, 9, 10, 11]
+
+
+def test_a_bundle_over_an_ideal_switch_inside_is_unknown_too() -> None:
+    inner = tier("switch", 4, 40.0, name="node", switches=None)
+    topology = draw(stacked(inner, tier("clos", 16, 20.0, name="pod", own=False, switches=2)))
+    with pytest.raises(ScenarioError, match="cables of pod is not published"):
+        broken(topology, "cable:pod:0")
+    assert lost(topology, "switch:pod:0") == 2 * 4
+
+
+def test_a_tier_says_that_it_has_none() -> None:
+    topology = draw(grid("torus", (4, 4)))
+    for fault in ("plane:grid:0", "switch:grid:0"):
+        with pytest.raises(ScenarioError) as caught:
+            broken(topology, fault)
+        assert caught.value.hint == "the tier has none"
+
+
+def test_nothing_left_is_an_error() -> None:
+    topology = draw(star(8, 50e9))
+    for faults in (["instance:rack:0"], ["switch:rack:0"], ["links:rack:1"]):
+        with pytest.raises(ScenarioError, match="nothing is left") as caught:
+            fail(topology, faults)
+        assert caught.value.hint
+    assert len(cut_off(topology.without(broken(topology, "instance:rack:0")))) == 8
+
+
+ONE_WAY = """<graphml><graph edgedefault="directed"><node id="a"/><node id="b"/><node id="c"/>
+<edge source="a" target="b"><data key="bytes_per_s">1e9</data></edge>
+<edge source="c" target="b"><data key="bytes_per_s">1e9</data></edge>
+<edge source="b" target="c"><data key="bytes_per_s">1e9</data></edge>
+<edge source="b" target="c"><data key="bytes_per_s">2e9</data></edge>
+</graph></graphml>"""
+
+
+def test_a_link_without_its_reverse_is_a_cable_of_one_direction() -> None:
+    topology = read_graphml(ONE_WAY, "t")
+    assert [sorted(cable.tolist()) for cable in cables(topology, 0)] == [[0], [1, 2], [3]]
+    assert lost(topology, "cable:graph:0") == 1
+    assert lost(topology, "cable:graph:1") == 2
+    assert lost(topology, "links:graph:0.34") in {1, 2}
+
+
+def test_an_instance_of_a_graph_without_sizes_is_refused() -> None:
+    with pytest.raises(ScenarioError, match="does not say how many ranks") as caught:
+        broken(read_graphml(ONE_WAY, "t"), "instance:graph:0")
+    assert caught.value.hint

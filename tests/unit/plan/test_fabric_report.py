@@ -121,8 +121,10 @@ def test_a_node_lost_leaves_its_ranks_out() -> None:
     assert any("8 of 32 members" in finding for finding in report.faults.findings)
 
 
-def test_everything_lost_is_a_finding() -> None:
-    report = asked(pod="hgx-h100", collective="all_reduce", faults=("links:node:1",))
+def test_everything_lost_is_an_error_and_one_member_left_a_finding() -> None:
+    with pytest.raises(ScenarioError, match="nothing is left"):
+        asked(pod="hgx-h100", collective="all_reduce", faults=("links:node:1",))
+    report = asked(pod="hgx-h100", collective="all_reduce", ranks=2, faults=("rank:0",))
     assert report.faults is not None
     assert report.collective is not None
     assert report.collective.after == ()
