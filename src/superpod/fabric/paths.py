@@ -55,13 +55,14 @@ class Hops:
 class Frame:
     """What all searches of one scope share.
 
-    `target[v]` is the target of end v (NOWHERE where none); `arrived` the (target, node) pairs at distance 0. The links
-    out of node v stand in `out_link[out_start[v]:…]`; those from switches to end v, by switch, in
-    `last_link[last_start[v]:…]`, where `last_code` = v * nodes + switch.
+    `part[v]` labels what hangs together. `target[v]` is the target of end v (NOWHERE where none); `arrived` the (target,
+    node) pairs at distance 0. The links out of node v stand in `out_link[out_start[v]:…]`; those from switches to end v,
+    by switch, in `last_link[last_start[v]:…]`, where `last_code` = v * nodes + switch.
     """
 
     used: IntArray
     core: IntArray
+    part: IntArray
     target: IntArray
     targets_count: int
     arrived: tuple[IntArray, IntArray]
@@ -89,6 +90,7 @@ def frame(topology: Topology, scope: Scope) -> Frame:
     return Frame(
         used=used,
         core=core,
+        part=parts(nodes, links.src[used], links.dst[used]),
         target=target,
         targets_count=count,
         arrived=arrived,
@@ -121,10 +123,24 @@ def _targets(
     return place, len(first), (target[owner[kept]], switch[kept])
 
 
+def parts(nodes_count: int, src: IntArray, dst: IntArray) -> IntArray:
+    """Return for every node the least node that it hangs together with over links in both directions."""
+    part = np.arange(nodes_count)
+    while True:
+        nearer = part.copy()
+        np.minimum.at(nearer, dst, part[src])
+        np.minimum.at(nearer, src, part[dst])
+        nearer = nearer[nearer]
+        if np.array_equal(nearer, part):
+            return part
+        part = nearer
+
+
 def whole_table(topology: Topology, scope: Scope) -> Hops | None:
     """Return the table of all targets of a scope, made once; None where it would be too large to keep."""
     made = frame(topology, scope)
-    return _kept_table(topology, scope) if made.targets_count * max(len(made.core), 1) <= BLOCK else None
+    wide = max(len(made.core), topology.nodes_count)
+    return _kept_table(topology, scope) if made.targets_count * wide <= BLOCK else None
 
 
 @lru_cache(maxsize=32)
@@ -135,7 +151,8 @@ def _kept_table(topology: Topology, scope: Scope) -> Hops:
 def table(topology: Topology, scope: Scope, targets: IntArray) -> Hops:
     """Return what leads closer to some targets, in their order."""
     made, links, nodes = frame(topology, scope), topology.links, topology.nodes_count
-    src, dst = links.src[made.core], links.dst[made.core]
+    core = _of_targets(made, links, targets)
+    src, dst = links.src[core], links.dst[core]
     place = np.full(made.targets_count, NOWHERE)
     place[targets] = np.arange(len(targets))
     here = place[made.arrived[0]] >= 0
@@ -145,12 +162,23 @@ def table(topology: Topology, scope: Scope, targets: IntArray) -> Hops:
     target, edge = np.nonzero(distance[:, dst] < distance[:, src])
     key = target * nodes + src[edge]
     if scope.lowest_axis and len(edge):
-        lowest = _lowest(key, links.axis[made.core[edge]])
+        lowest = _lowest(key, links.axis[core[edge]])
         key, edge = key[lowest], edge[lowest]
     start = np.concatenate(([0], np.cumsum(np.bincount(key, minlength=len(targets) * nodes))))
-    flat, link = distance.ravel(), made.core[edge]
+    flat, link = distance.ravel(), core[edge]
     counts = shortest_paths(flat, start, link, links, nodes) if scope.count_paths else np.ones(len(flat))
     return Hops(distance=flat, start=start, link=link, paths_count=counts, nodes_count=nodes)
+
+
+def _of_targets(made: Frame, links: Links, targets: IntArray) -> IntArray:
+    """Return the core links that hang together with some targets: inside a board, those of its board."""
+    if len(targets) == made.targets_count:
+        return made.core
+    wanted = np.zeros(made.targets_count, dtype=bool)
+    wanted[targets] = True
+    near = np.zeros(len(made.part), dtype=bool)
+    near[made.part[made.arrived[1][wanted[made.arrived[0]]]]] = True
+    return made.core[near[made.part[links.src[made.core]]]]
 
 
 def flood(distance: IntArray, src: IntArray, dst: IntArray) -> None:

@@ -66,7 +66,7 @@ class Search:
         whole = whole_table(self.topology, self.scope)
         if whole is not None:
             return found, self._follow(made, whole, flows, target, found)
-        block = max(1, BLOCK // max(len(made.core), 1))
+        block = max(1, BLOCK // max(len(made.core), self.topology.nodes_count))
         used = np.unique(target)
         for first in range(0, len(used), block):
             some = used[first : first + block]

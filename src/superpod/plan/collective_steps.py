@@ -70,7 +70,7 @@ def steps_of(kind: str, way: str, laid: Laid, fabric: Fabric, message_bytes: flo
         made = _tier_by_tier(kind, inside, laid, fabric, message_bytes)
     elif len(laid.tiers) == 1:
         made = _local(kind, name, laid, fabric, 0, message_bytes)
-    elif name == "ring" and kind != "broadcast" and all(_any_order(fabric.tiers[place]) for place in laid.tiers):
+    elif name == "ring" and all(_any_order(fabric.tiers[place]) for place in laid.tiers):
         made = _rings(kind, laid, message_bytes)
     else:
         made = None
@@ -173,7 +173,7 @@ def _tier_by_tier(
     kind: str, names: list[str], laid: Laid, fabric: Fabric, message_bytes: float
 ) -> tuple[Step, ...] | None:
     """Return the algorithm of each tier over all rails of it: inwards to out, and back."""
-    if laid.arities is None or len(names) != len(laid.arities) or kind in {"broadcast", "dispatch", "combine", "p2p"}:
+    if laid.arities is None or len(names) != len(laid.arities) or kind in {"dispatch", "combine", "p2p"}:
         return None
     phases: list[tuple[str, int]] = []
     last = len(names) - 1
@@ -181,7 +181,7 @@ def _tier_by_tier(
         phases += [("reduce_scatter", place) for place in range(last)]
         phases += [("all_reduce", last)]
         phases += [("all_gather", place) for place in reversed(range(last))]
-    elif kind == "all_gather":
+    elif kind in {"all_gather", "broadcast"}:
         phases += [(kind, place) for place in reversed(range(last + 1))]
     else:
         phases += [(kind, place) for place in range(last + 1)]
@@ -189,13 +189,16 @@ def _tier_by_tier(
     for part, place in phases:
         name = names[place].partition(" ")[0]
         below = prod(laid.arities[:place])
-        held = message_bytes if kind == "all_to_all" else message_bytes / below
+        held = message_bytes if kind in {"all_to_all", "broadcast"} else message_bytes / below
         if name == "in_network" or (part == "all_to_all" and name != "direct"):
             return None
         inside = _local(part, name, laid, fabric, place, held)
         if inside is None:
             return None
-        made += [_over(rails(laid.arities, place), step) for step in inside]
+        rows = rails(laid.arities, place)
+        # Whoever has the bytes already is the first of its instance.
+        rows = rows[rows[:, 0] % below == 0] if kind == "broadcast" else rows
+        made += [_over(rows, step) for step in inside]
     return tuple(made)
 
 
@@ -225,14 +228,17 @@ def _rings(kind: str, laid: Laid, message_bytes: float) -> tuple[Step, ...]:
     inner = laid.sizes[:-1]
     _, held = np.unique(laid.ranks // inner[-1], return_counts=True)
     passes = 2 if kind == "all_reduce" else 1
+    whole = kind == "broadcast"  # its pipeline in the steady state, a chain in which all bytes pass every member
     lanes = int(held.min())  # as many rings as every instance has ports for
-    part = message_bytes / count / lanes
+    part = message_bytes / lanes / (1 if whole else count)
     orders = [_order(np.arange(count), laid.ranks, laid.sizes, lane) for lane in range(lanes)]
-    src = np.concatenate(orders)
-    dst = np.concatenate([np.roll(order, -1) for order in orders])
+    src = np.concatenate([order[: count - whole] for order in orders])
+    dst = np.concatenate([np.roll(order, -1)[: count - whole] for order in orders])
     pair, where = np.unique(src * count + dst, return_inverse=True)
     size = np.bincount(where.ravel(), minlength=len(pair)).astype(np.float64) * part
-    return (Step(src=pair // count, dst=pair % count, size_bytes=size, repeat_count=passes * (count - 1)),)
+    return (
+        Step(src=pair // count, dst=pair % count, size_bytes=size, repeat_count=1 if whole else passes * (count - 1)),
+    )
 
 
 def _order(members: IntArray, ranks: IntArray, sizes: tuple[int, ...], turn: int) -> IntArray:
