@@ -55,9 +55,9 @@ class Hops:
 class Frame:
     """What all searches of one scope share.
 
-    `part[v]` labels what hangs together. `target[v]` is the target of end v (NOWHERE where none); `arrived` the (target,
-    node) pairs at distance 0. The links out of node v stand in `out_link[out_start[v]:…]`; those from switches to end v,
-    by switch, in `last_link[last_start[v]:…]`, where `last_code` = v * nodes + switch.
+    `part[v]` labels what hangs together. `target[v]` is the target of end v (NOWHERE where none); `arrived` the
+    (target, node) pairs at distance 0. The links out of node v stand in `out_link[out_start[v]:…]`; those from switches
+    to end v, by switch, in `last_link[last_start[v]:…]`, where `last_code` = v * nodes + switch.
     """
 
     used: IntArray
