@@ -12,7 +12,7 @@ from superpod.errors import ScenarioError
 from superpod.fabric.generators import draw
 from superpod.fabric.graphs import read_graphml, write_graphml
 from superpod.fabric.nccl_xml import read_nccl_xml, write_nccl_xml
-from superpod.fabric.networkx_graph import to_networkx
+from superpod.fabric.networkx_graph import from_networkx, to_networkx
 from superpod.fabric.route import route
 from superpod.fabric.tiers import build
 from superpod.fabric.topology import HOST, SWITCH, Topology
@@ -81,9 +81,33 @@ def test_a_graph_made_elsewhere_needs_rates_only() -> None:
     assert len(route(found, np.array([0]), np.array([2])).link) == 2  # a card passes on where there is no switch
 
 
+def with_data(**data: str) -> str:
+    """Return a graph of two ranks and one edge with more data on its edge, or tiers for the whole."""
+    tiers = f'<data key="tiers">{data.pop("tiers")}</data>' if "tiers" in data else ""
+    more = "".join(f'<data key="{key}">{value}</data>' for key, value in data.items())
+    edge = f'<edge source="a" target="b"><data key="bytes_per_s">1</data>{more}</edge>'
+    return f'<graphml><graph edgedefault="undirected">{tiers}<node id="a"/><node id="b"/>{edge}</graph></graphml>'
+
+
+TIERS = (
+    '[{"tier":"graph","medium":"copper","ranks_count":2,"transit":true,"ideal":false,"shares_port_with":"",'
+    '"lanes_per_cable_count":LANES}]'
+)
+
+
+def test_whole_numbers_fit_a_column() -> None:
+    found = read_graphml(with_data(plane="2147483647", axis="7"), "t")
+    assert (found.links.plane.tolist(), found.links.axis.tolist()) == ([2147483647] * 2, [7, 7])
+    assert read_graphml(with_data(tiers=TIERS.replace("LANES", "2")), "t").kinds[0].lanes_per_cable_count == 2
+
+
 @pytest.mark.parametrize(
     ("text", "said", "line"),
     [
+        (with_data(plane="1e300"), "expected a whole number up to", "t:1"),
+        (with_data(axis="2147483648"), "expected a whole number up to", "t:1"),
+        (with_data(tiers=TIERS.replace("LANES", "Infinity")), "lanes over", "t:1"),
+        (with_data(tiers=TIERS.replace("LANES", "1e300")), "lanes over", "t:1"),
         ("", "malformed XML", "t:1"),
         ("<graphml>", "malformed XML", "t:1"),
         (BOMB, "document type", "t:1"),
@@ -163,3 +187,17 @@ def test_a_wrong_node_is_refused_by_line(text: str, said: str, line: str) -> Non
     with pytest.raises(ScenarioError, match=said) as caught:
         read_nccl_xml(text, "n")
     assert caught.value.where == line
+
+
+def test_a_graph_of_networkx_is_a_fabric() -> None:
+    graph = nx.Graph()
+    for end in ("a", "b"):
+        graph.add_edge(end, "s", bytes_per_s=50e9)
+    graph.nodes["s"]["kind"] = "switch"
+    made = from_networkx(graph, "pair")
+    assert (len(made.ranks), len(made.links)) == (2, 4)
+    again = from_networkx(to_networkx(made))
+    assert np.array_equal(again.links.bytes_per_s, made.links.bytes_per_s)
+    graph.nodes["s"]["where"] = object()
+    with pytest.raises(ScenarioError, match="cannot be read"):
+        from_networkx(graph, "pair")
