@@ -146,7 +146,14 @@ def test_a_page_holds_every_map_and_fact(superpod: Command) -> None:
         assert outside not in text
 
 
+BARE = (
+    '<graphml><graph edgedefault="directed"><node id="a"/><node id="b"/><edge source="a" target="b">'
+    '<data key="bytes_per_s">1e9</data><data key="plane">PLANE</data></edge></graph></graphml>'
+)
 FILES = {
+    "bare.graphml": BARE.replace("PLANE", "0"),
+    "far.graphml": BARE.replace("PLANE", "1e300"),
+    "small.csv": "0,1\n1,0\n",
     "bad.csv": "src,dst,bytes\n0,99,1\n",
     "cut.csv": "src,dst,bytes\n0,1",
     "not.npz": "PK",
@@ -191,6 +198,25 @@ FILES = {
         ("--graph bomb.graphml", "bomb.graphml:1"),
         ("--graph cut.xml", "cut.xml:1"),
         ("--graph bad.csv", ".graphml"),
+        ("--graph bare.graphml --fail instance:graph:0", "does not say how many ranks"),
+        ("--graph far.graphml", "expected a whole number"),
+        ("hgx-h100 --traffic /dev/zero", "is no plain file"),
+        ("--graph /dev/zero", "is no plain file"),
+        ("hgx-h100 --traffic large.csv", "is larger than"),
+        ("hgx-h100 --traffic large.npz", "is larger than"),
+        ("hgx-h100 --traffic small.csv", "found a matrix of 2 x 2, expected 8 x 8"),
+        ("hgx-h100 --pods 99999999999999999999", "--pods"),
+        ("hgx-h100 --pods 1000001", "--pods"),
+        ("hgx-h100 --seed 99999999999999999999", "--seed"),
+        ("hgx-h100 --collective all_reduce --bytes 2e18", "at most 1e+18"),
+        ("hgx-h100 --job a=p2p:2e18:0+4", "--job a"),
+        ("hgx-h100 --job a=p2p:1GB:0+" + "9" * 5000, "write NAME=KIND:BYTES"),
+        ("hgx-h100 --algorithm ring", "--algorithm"),
+        ("--graph bare.graphml --pods 2", "--pods"),
+        ("hgx-h100 --fail rank:1:2", "write rank:N"),
+        ("hgx-h100 --fail cable:node:5:6", "write cable:TIER:N"),
+        ("hgx-h100 --fail module:node:0", "end in no modules"),
+        ("hgx-h100 --fail instance:node:0", "nothing is left"),
         ("hgx-h100 --export links.json", ".graphml or .xml"),
         ("hgx-h100 --heat-map map.jpg", ".png or .svg"),
         ("hgx-h100 --heat-map no/map.svg", "no/map.svg: cannot write"),
@@ -202,6 +228,9 @@ FILES = {
 def test_bad_input_ends_in_one_clear_message(superpod: Command, words: str, said: str) -> None:
     for name, text in FILES.items():
         Path(name).write_text(text, encoding="utf-8")
+    for name in ("large.csv", "large.npz"):
+        with Path(name).open("wb") as stream:
+            stream.truncate(fabric.FILE_BYTES_MAX + 1)
     before = sorted(Path().rglob("*"))
     done = superpod(words)
     assert done.code == 2, done

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,7 @@ import click
 from superpod.cli import options as shared
 from superpod.cli.deliver import deliver, write_atomically
 from superpod.errors import ScenarioError
-from superpod.plan.fabric_question import FabricQuestion, GraphFile, JobQuestion, MatrixFile
+from superpod.plan.fabric_question import FabricQuestion, GraphFile, JobQuestion, MatrixFile, checked_question
 
 if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
@@ -28,9 +29,12 @@ COLLECTIVES = (
 )
 ROUTINGS = ("auto", "spray", "weighted", "dor", "single", "ecmp", "detour")
 LEVELS = ("auto", "L0", "L1", "L2")
+PODS = click.IntRange(1, 1_000_000)
+SEED = click.IntRange(0, 2**31 - 1)
+FILE_BYTES_MAX = 2**29
 READ = click.Path(exists=True, dir_okay=False, path_type=Path)
 WRITE = click.Path(dir_okay=False, path_type=Path)
-JOB = re.compile(r"([\w.\-]+)=(\w+):([^:]+):(\d+)\+(\d+)(?:\*(\d+))?(?:@(.+))?")
+JOB = re.compile(r"([\w.\-]+)=(\w+):([^:]+):(\d{1,9})\+(\d{1,9})(?:\*(\d{1,9}))?(?:@(.+))?")
 JOB_FORM = "NAME=KIND:BYTES:FIRST+COUNT[*STRIDE][@START], e.g. a=all_reduce:1GB:0+64 or b=p2p:64MB:64+8*8@1ms"
 FAULTS = """
 \b
@@ -50,7 +54,7 @@ Examples:
 
 @click.command("fabric", short_help="Parts, reach and transfers of a fabric; faults; jobs at once.", epilog=FAULTS)
 @click.argument("pod", required=False, default="")
-@click.option("--pods", type=shared.COUNT, metavar="N", help="Use this many pods.")
+@click.option("--pods", type=PODS, metavar="N", help="Use this many pods.")
 @click.option("--collective", type=click.Choice(COLLECTIVES), help="Run this collective.")
 @click.option("--bytes", "size", type=shared.SIZE, default="1GB", show_default=True, help="What each rank holds.")
 @click.option("--ranks", type=click.IntRange(min=2), metavar="N", help="Members of the collective; all by default.")
@@ -60,7 +64,7 @@ Examples:
 @click.option("--fail", "faults", multiple=True, metavar="FAULT", help="Break something first; see below. Repeatable.")
 @click.option("--job", "jobs", multiple=True, metavar="JOB", help="NAME=KIND:BYTES:FIRST+COUNT[*STRIDE][@START].")
 @click.option("--routing", type=click.Choice(ROUTINGS), default="auto", show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of random faults and hashes.")
+@click.option("--seed", type=SEED, default=0, show_default=True, help="Of random faults and hashes.")
 @click.option("--level", type=click.Choice(LEVELS), default="auto", show_default=True, help="Of detail; auto: all.")
 @click.option(
     "--batch-frac",
@@ -126,7 +130,7 @@ def question(pod: str, options: dict[str, Any]) -> FabricQuestion:
     traffic, graph = options["traffic"], options["graph"]
     if not pod and graph is None:
         raise click.UsageError("name a POD, or give --graph FILE")
-    return FabricQuestion(
+    asked = FabricQuestion(
         pod=pod,
         graph=None if graph is None else GraphFile(name=str(graph), text=read_text(graph)),
         pods=options["pods"],
@@ -143,14 +147,21 @@ def question(pod: str, options: dict[str, Any]) -> FabricQuestion:
         level=options["level"],
         batch_frac=options["batch_frac"],
     )
+    return checked_question(asked)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return a file's content; raise ScenarioError where it cannot be read."""
+    """Return a file's content; raise ScenarioError where it cannot be read, is no plain file, or is too large."""
     try:
-        return path.read_bytes()
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ScenarioError("is no plain file", where=str(path), hint="devices and pipes are not read")
+        with path.open("rb") as stream:
+            content = stream.read(FILE_BYTES_MAX + 1) if path.stat().st_size <= FILE_BYTES_MAX else None
     except OSError as error:
         raise ScenarioError(f"cannot read the file: {error.strerror or error}", where=str(path)) from None
+    if content is None or len(content) > FILE_BYTES_MAX:
+        raise ScenarioError(f"is larger than {FILE_BYTES_MAX:,} bytes", where=str(path), hint="a smaller file")
+    return content
 
 
 def read_text(path: Path) -> str:

@@ -14,7 +14,7 @@ import numpy as np
 
 from superpod.errors import ScenarioError
 from superpod.fabric.topology import NODE_KINDS, RANK, SWITCH, LinkKind, Links, Nodes, Topology
-from superpod.fabric.xml_tree import Element, attribute, number, parse, tag, whole
+from superpod.fabric.xml_tree import WHOLE_MAX, Element, attribute, number, parse, tag, whole
 
 NODE_FIELDS = {"kind": "string", "tier": "string", "plane": "long", "place": "long", "home": "long"}
 LINK_FIELDS = {
@@ -181,8 +181,11 @@ def _tiers(graph: _Read, nodes: list[_Read], edges: list[_Read], where: str) -> 
             where=f"{where}:{graph.item.line}",
             hint="a JSON list of tiers as `--export` writes it, or none",
         ) from None
-    if not made or any(not (kind.ranks_count >= 1 and kind.lanes_per_cable_count >= 1) for kind in made):
-        raise ScenarioError("the graph's data `tiers` holds a count under 1", where=f"{where}:{graph.item.line}")
+    if not made or any(not (kind.ranks_count >= 1 and 1 <= kind.lanes_per_cable_count <= WHOLE_MAX) for kind in made):
+        raise ScenarioError(
+            f"the graph's data `tiers` holds a count under 1, or lanes over {WHOLE_MAX:,}",
+            where=f"{where}:{graph.item.line}",
+        )
     return tuple(made)
 
 

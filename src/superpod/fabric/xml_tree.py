@@ -7,6 +7,7 @@ from xml.parsers import expat
 from superpod.errors import ScenarioError
 
 DEPTH_MAX = 64
+WHOLE_MAX = 2**31 - 1
 
 
 @dataclass(slots=True)
@@ -74,11 +75,12 @@ def number(item: Element, text: str, what: str, where: str) -> float:
 
 
 def whole(item: Element, text: str, what: str, where: str) -> int:
-    """Return a whole number from 0 up; raise ScenarioError with the element's line."""
+    """Return a whole number from 0 to WHOLE_MAX; raise ScenarioError with the element's line."""
     value = number(item, text, what, where)
-    if value != int(value):
+    if value != int(value) or value > WHOLE_MAX:
         raise ScenarioError(
-            f"<{item.tag}> {what}: found {text.strip()!r}, expected a whole number", where=f"{where}:{item.line}"
+            f"<{item.tag}> {what}: found {text.strip()!r}, expected a whole number up to {WHOLE_MAX:,}",
+            where=f"{where}:{item.line}",
         )
     return int(value)
 

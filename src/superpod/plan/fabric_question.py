@@ -2,6 +2,11 @@
 
 from dataclasses import dataclass
 
+from superpod.errors import ScenarioError
+
+BYTES_MAX = 1e18
+"""More bytes than this, an exabyte, are taken for a slip of the pen."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MatrixFile:
@@ -55,3 +60,24 @@ class FabricQuestion:
     seed: int = 0
     level: str = "auto"
     batch_frac: float = 1e-3
+
+
+def checked_question(question: FabricQuestion) -> FabricQuestion:
+    """Return a question whose parts go together; raise ScenarioError for one with a part that would go unused."""
+    if question.algorithm and not question.collective and not question.jobs:
+        raise ScenarioError(
+            f"{question.algorithm!r} is a way to run a collective, and none is asked for",
+            where="--algorithm",
+            hint="add --collective NAME, or a --job",
+        )
+    if question.pods is not None and not question.pod:
+        raise ScenarioError(
+            "a graph is as large as it is drawn", where="--pods", hint="leave --pods out, or name a POD"
+        )
+    for where, size in (
+        ("--bytes", question.message_bytes),
+        *((f"--job {j.name}", j.message_bytes) for j in question.jobs),
+    ):
+        if not 0 < size <= BYTES_MAX:
+            raise ScenarioError(f"found {size:g} bytes, expected over 0 and at most {BYTES_MAX:g}", where=where)
+    return question

@@ -9,15 +9,31 @@ import io
 import zipfile
 import zlib
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
+from numpy.lib import format as npy
 
 from superpod.errors import ScenarioError
 from superpod.fabric.topology import FloatArray, IntArray
+from superpod.plan.fabric_question import BYTES_MAX
 
 COLUMNS = ("src", "dst", "bytes", "start_s")
 UNPACKED_MAX = 2**30
+NUMBERS_MAX = 2**25
+"""More numbers than this in one array take many gigabytes on the way to flows."""
+UNREADABLE = (
+    ValueError,
+    OSError,
+    EOFError,
+    KeyError,
+    TypeError,
+    RuntimeError,  # encrypted
+    MemoryError,  # a header nested beyond what Python parses
+    zlib.error,
+    zipfile.BadZipFile,
+)
 FORMS = "a CSV file with the header src,dst,bytes[,start_s], a square CSV matrix, or an npz file"
 
 
@@ -36,9 +52,9 @@ def read_traffic(content: bytes, name: str, ranks_count: int) -> Traffic:
     if not content.strip():
         raise ScenarioError("the file is empty", where=name, hint=f"expected {FORMS}")
     if name.lower().endswith(".npz"):
-        rows, places = _npz(content, name)
+        rows, places = _npz(content, name, ranks_count)
     else:
-        rows, places = _csv(content, name)
+        rows, places = _csv(content, name, ranks_count)
     return _flows(rows, places, name, ranks_count)
 
 
@@ -50,7 +66,7 @@ def aggregated(traffic: Traffic, ranks_count: int, most: int) -> FloatArray:
     return np.bincount(place, weights=traffic.size_bytes, minlength=side * side).reshape(side, side).astype(np.float64)
 
 
-def _csv(content: bytes, name: str) -> tuple[FloatArray, list[str]]:
+def _csv(content: bytes, name: str, ranks_count: int) -> tuple[FloatArray, list[str]]:
     """Return rows of (src, dst, bytes, start), and the place of each."""
     try:
         text = content.decode("utf-8-sig")
@@ -68,6 +84,7 @@ def _csv(content: bytes, name: str) -> tuple[FloatArray, list[str]]:
                 where=f"{name}:{number}",
                 hint="or single flows under the header src,dst,bytes",
             )
+    _sized((len(rows), len(rows)), name, ranks_count)
     return _square(np.array(rows), [f"{name}:{number}" for number, _ in lines])
 
 
@@ -105,6 +122,19 @@ def _number(word: str, where: str) -> float:
     return float(word)
 
 
+def _sized(shape: tuple[int, ...], name: str, ranks_count: int) -> None:
+    """Raise ScenarioError for a matrix that has not a row and a column for every rank."""
+    if len(shape) != 2 or shape[0] != shape[1]:
+        raise ScenarioError(f"`bytes` has the shape {shape}, expected n x n", where=name)
+    if shape[0] != ranks_count:
+        raise ScenarioError(
+            f"found a matrix of {shape[0]:,} x {shape[0]:,}, expected {ranks_count:,} x {ranks_count:,}: "
+            "a row and a column for every rank",
+            where=name,
+            hint="single flows under the header src,dst,bytes may leave ranks out",
+        )
+
+
 def _square(matrix: FloatArray, places: list[str]) -> tuple[FloatArray, list[str]]:
     """Return the entries of a matrix as rows; what a rank sends to itself stays on it."""
     side = len(matrix)
@@ -114,37 +144,68 @@ def _square(matrix: FloatArray, places: list[str]) -> tuple[FloatArray, list[str
     return rows[kept], [places[int(row) % len(places)] if len(places) == 1 else places[src[row]] for row in kept]
 
 
-def _npz(content: bytes, name: str) -> tuple[FloatArray, list[str]]:
+def _npz(content: bytes, name: str, ranks_count: int) -> tuple[FloatArray, list[str]]:
     """Return rows of an npz file; arrays of objects are refused, nothing is unpickled."""
-    arrays: dict[str, Any] = {}
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as packed:
-            unpacked = sum(item.file_size for item in packed.infolist())
-        if unpacked > UNPACKED_MAX:
-            raise ScenarioError(f"unpacks to {unpacked:,} bytes", where=name, hint=f"at most {UNPACKED_MAX:,}")
-        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files if key in COLUMNS}
-    except (ValueError, OSError, EOFError, KeyError, TypeError, zlib.error, zipfile.BadZipFile, NotImplementedError):
-        raise ScenarioError(
-            "cannot be read as npz: damaged, cut off, or with Python objects in it",
-            where=name,
-            hint=f"expected {FORMS}",
-        ) from None
-    if "bytes" not in arrays:
+        shapes = _shapes(content, name)
+    except UNREADABLE:
+        raise _damaged(name) from None
+    if "bytes" not in shapes:
         raise ScenarioError("lacks the array `bytes`", where=name, hint="bytes n x n, or src, dst, bytes[, start_s]")
-    for key, array in arrays.items():
-        if array.dtype.kind not in "iuf":
-            raise ScenarioError(f"the array `{key}` holds no numbers", where=name)
+    square = "src" not in shapes and "dst" not in shapes
+    if square:
+        _sized(shapes["bytes"], name, ranks_count)
+    for key, shape in shapes.items():
+        if prod(shape) > NUMBERS_MAX:
+            raise ScenarioError(
+                f"the array `{key}` holds {prod(shape):,} numbers", where=name, hint=f"at most {NUMBERS_MAX:,}"
+            )
+    try:
+        with np.load(io.BytesIO(content), allow_pickle=False) as archive:
+            arrays: dict[str, Any] = {key: archive[key] for key in shapes}
+    except UNREADABLE:
+        raise _damaged(name) from None
     size = arrays["bytes"].astype(np.float64)
-    if "src" not in arrays and "dst" not in arrays:
-        if size.ndim != 2 or size.shape[0] != size.shape[1]:
-            raise ScenarioError(f"`bytes` has the shape {size.shape}, expected n x n", where=name)
+    if square:
         return _square(size, [name])
     arrays.setdefault("start_s", np.zeros(size.size))
     if any(key not in arrays or arrays[key].shape != (size.size,) for key in COLUMNS):
         raise ScenarioError("src, dst, bytes and start_s must be columns of equal length", where=name)
     rows: FloatArray = np.stack([arrays[key].astype(np.float64) for key in COLUMNS], axis=1)
     return rows, [name] * size.size
+
+
+def _shapes(content: bytes, name: str) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays in use from their headers, none of which claims more than the file holds."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    with zipfile.ZipFile(io.BytesIO(content)) as packed:
+        unpacked = sum(item.file_size for item in packed.infolist())
+        if unpacked > UNPACKED_MAX:
+            raise ScenarioError(f"unpacks to {unpacked:,} bytes", where=name, hint=f"at most {UNPACKED_MAX:,}")
+        for item in packed.infolist():
+            key = item.filename.removesuffix(".npy")
+            if key not in COLUMNS:
+                continue
+            with packed.open(item) as stream:
+                read = npy.read_array_header_1_0 if npy.read_magic(stream) == (1, 0) else npy.read_array_header_2_0
+                shape, _, dtype = read(stream)
+                held = item.file_size - stream.tell()
+            if dtype.hasobject:
+                raise _damaged(name)
+            if dtype.kind not in "iuf":
+                raise ScenarioError(f"the array `{key}` holds no numbers", where=name)
+            if key in shapes or prod(shape) * dtype.itemsize != held:
+                raise ScenarioError(
+                    f"the array `{key}` claims the shape {shape}, and its file holds {held:,} bytes of it", where=name
+                )
+            shapes[key] = shape
+    return shapes
+
+
+def _damaged(name: str) -> ScenarioError:
+    return ScenarioError(
+        "cannot be read as npz: damaged, cut off, or with Python objects in it", where=name, hint=f"expected {FORMS}"
+    )
 
 
 def _flows(rows: FloatArray, places: list[str], name: str, ranks_count: int) -> Traffic:
@@ -155,6 +216,7 @@ def _flows(rows: FloatArray, places: list[str], name: str, ranks_count: int) -> 
     faults = (
         (~np.isfinite(size) | (size < 0), "bytes", "a finite number from 0 up", size),
         (~np.isfinite(start) | (start < 0), "start_s", "a finite number from 0 up", start),
+        (size > BYTES_MAX, "bytes", f"at most {BYTES_MAX:g}", size),
         (~inside, "rank", f"ranks 0 to {ranks_count - 1}", np.where(known[0], dst, src)),
         (inside & (src == dst) & (size > 0), "flow", "two different ranks", src),
     )

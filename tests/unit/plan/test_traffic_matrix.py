@@ -59,7 +59,11 @@ def test_neighbours_are_taken_together() -> None:
         (b"src,dst,bytes\n0,1,0\n", "t.csv", "no flow carries", "t.csv"),
         (b"src,dst,bytes,start_s\n0,1,5,-1\n", "t.csv", "start_s", "t.csv:2"),
         (b"1,2\n3\n", "t.csv", "square", "t.csv:2"),
-        (b"0,1,2,3\n" * 4, "t.csv", "ranks 0 to 2", "t.csv:1"),
+        (b"0,1,2,3\n" * 4, "t.csv", "matrix of 4 x 4, expected 3 x 3", "t.csv"),
+        (b"0,1\n1,0\n", "t.csv", "matrix of 2 x 2, expected 3 x 3", "t.csv"),
+        (npz(bytes=np.ones((2, 2))), "t.npz", "matrix of 2 x 2, expected 3 x 3", "t.npz"),
+        (b"src,dst,bytes\n0,1,5\n0,2,2e18\n", "t.csv", "expected at most 1e\\+18", "t.csv:3"),
+        (npz(bytes=np.full((3, 3), 1e300)), "t.npz", "expected at most 1e\\+18", "t.npz"),
         (b"\xff\xfe\x00", "t.csv", "UTF-8", "t.csv"),
         (ARRAYS[:80], "t.npz", "damaged", "t.npz"),
         (b"PK nonsense", "t.npz", "damaged", "t.npz"),
@@ -82,4 +86,26 @@ def test_a_file_that_unpacks_to_too_much_is_refused() -> None:
         for _ in range(17):
             entry.write(bytes(2**26))
     with pytest.raises(ScenarioError, match="unpacks to"):
+        read_traffic(stream.getvalue(), "t.npz", 3)
+
+
+@pytest.mark.parametrize("shape", [(200_000, 200_000), (3, 4), (2**40, 2**40)])
+def test_a_header_that_claims_more_than_its_file_holds_is_refused(shape: tuple[int, int]) -> None:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as packed, packed.open("bytes.npy", "w") as entry:
+        np.lib.format.write_array_header_1_0(entry, {"descr": "<f8", "fortran_order": False, "shape": shape})
+        entry.write(bytes(72))
+    with pytest.raises(ScenarioError, match="claims the shape"):
+        read_traffic(stream.getvalue(), "t.npz", shape[0])
+
+
+def test_more_numbers_than_become_flows_are_refused() -> None:
+    stream = io.BytesIO()
+    count = 2**25 + 1
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as packed:
+        for key in ("src", "dst", "bytes"):
+            with packed.open(f"{key}.npy", "w") as entry:
+                np.lib.format.write_array_header_1_0(entry, {"descr": "|u1", "fortran_order": False, "shape": (count,)})
+                entry.write(bytes(count))
+    with pytest.raises(ScenarioError, match="holds 33,554,433 numbers"):
         read_traffic(stream.getvalue(), "t.npz", 3)
