@@ -48,6 +48,7 @@ from superpod.plan.graph_parts import diameter, graph_parts, read_graph
 from superpod.plan.traffic_matrix import Traffic, aggregated, read_traffic
 
 MATRIX_MOST = 128
+PORTS, REACHED = "of port rates", "of what the transport reaches"
 DIFFERENT = 1.25
 """L0 and L2 further apart than this are remarked on."""
 Found = TypeVar("Found")
@@ -86,7 +87,7 @@ def fabric_report(catalogue: Catalogue, question: FabricQuestion) -> FabricRepor
     damage, broken = _broken(ground)
     maps: list[UseMap] = []
     notes = list(subject.notes)
-    before, shown = exchange(ground, ranks, question.message_bytes, "uniform all-to-all")
+    before, shown = exchange(ground, ranks, question.message_bytes, f"uniform all-to-all, {PORTS}")
     collective = _collective(ground, broken, ranks, damage, maps, notes)
     faults = _faults(ground, broken, ranks, damage, maps, notes)
     traffic = _traffic(ground, broken, question.traffic, count, maps, notes)
@@ -333,7 +334,7 @@ def _collective(
             raise ScenarioError(said, where="--level L2", hint="fewer ranks, or level L0")
         notes += [said] if said else []
         if plan is not None:
-            timing, shown, bound = simulated(ground, plan, kind)
+            timing, shown, bound = simulated(ground, plan, f"{kind}, {REACHED}")
             before += [_bound(timing, bound)] if choice is None else []
             before.append(timing)
             maps.append(shown)
@@ -386,7 +387,7 @@ def _after(
         notes += [f"after the faults: {said}"] if said and f"after the faults: {said}" not in notes else []
         if plan is None:
             return []
-        timing, shown, _ = simulated(broken, plan, f"{question.collective} after the faults")
+        timing, shown, _ = simulated(broken, plan, f"{question.collective} after the faults, {REACHED}")
     except UnreachableError as error:
         notes.append(f"after the faults {question.collective} does not run: {error.message}")
         return []
@@ -414,7 +415,9 @@ def _faults(
         findings.append("fewer than two members are left: nothing runs any more")
     timing: Timing | None = None
     try:
-        timing, shown = exchange(broken, alive, ground.question.message_bytes, "uniform all-to-all after the faults")
+        timing, shown = exchange(
+            broken, alive, ground.question.message_bytes, f"uniform all-to-all after the faults, {PORTS}"
+        )
         maps += [shown] if shown is not None and not maps else []
     except UnreachableError as error:
         findings.append(f"the rest cannot reach all of itself: {error.message}")
@@ -445,12 +448,12 @@ def _traffic(
     flows = read_traffic(file.content, file.name, count)
     if ground.topology is None:
         raise ScenarioError("too many ranks to be drawn link by link", where="--traffic", hint="fewer --pods")
-    before, shown = _moved(ground, flows, "traffic")
+    before, shown = _moved(ground, flows, f"traffic, {REACHED}")
     maps.append(shown)
     after: Timing | None = None
     if broken is not None:
         try:
-            after, shown = _moved(broken, flows, "traffic after the faults")
+            after, shown = _moved(broken, flows, f"traffic after the faults, {REACHED}")
             maps.append(shown)
         except UnreachableError as error:
             notes.append(f"after the faults the traffic does not arrive: {error.message}")

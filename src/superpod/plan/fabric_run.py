@@ -425,7 +425,9 @@ def together(ground: Ground, jobs: Sequence[JobQuestion]) -> tuple[tuple[JobAnsw
         for job, plan, time in zip(jobs, plans, played.jobs, strict=True)
     )
     whole = slower.topology if slower.topology is not None else played.topology
-    return answers, use_map("jobs together", whole, played.topology, utilisation(played), ground.routing)
+    return answers, use_map(
+        "jobs together, of what the transport reaches", whole, played.topology, utilisation(played), ground.routing
+    )
 
 
 def members(first: int, count: int, stride: int, ranks_count: int, where: str) -> IntArray:
