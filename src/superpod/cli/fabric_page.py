@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         UseMap,
     )
 
-WITHOUT_MODULES = ("package", "electrical", "copper")
 YEAR_S = 31_557_600.0
 NOT_PUBLISHED = "not published"
 MAP_NOTE = (
@@ -123,8 +122,8 @@ def parts_table(parts: Sequence[TierParts]) -> Table:
         summed([part.links_count for part in parts], "count"),
         summed([part.cables_count for part in parts], "count"),
         "",
-        summed([modules_of(part) for part in parts], "count"),
-        summed([None if modules_of(part) is None else part.power_w for part in parts], "W"),
+        summed([part.modules_count for part in parts], "count"),
+        summed([part.power_w for part in parts], "W"),
         summed([per_year(part.failure_per_s) for part in parts], "count"),
     )
     modules: dict[str, float] = {}
@@ -133,7 +132,7 @@ def parts_table(parts: Sequence[TierParts]) -> Table:
             modules[part.module] = modules.get(part.module, 0.0) + part.modules_count
     said = ", ".join(f"{count(number)} x {name}" for name, number in modules.items())
     notes = [f"optical modules by rate: {said}"] if said else []
-    if any(None in (part.switches_count, part.cables_count, modules_of(part)) for part in parts):
+    if any(None in (part.switches_count, part.cables_count, part.modules_count) for part in parts):
         notes.append(f"{DASH}: {NOT_PUBLISHED}; a total with + leaves it out")
     title = "Parts: switches, cables, optical modules"
     return Table(title=title, columns=columns, rows=(*rows, total), footnotes=tuple(notes))
@@ -141,7 +140,7 @@ def parts_table(parts: Sequence[TierParts]) -> Table:
 
 def part_row(part: TierParts) -> tuple[Cell | str, ...]:
     """Return one tier's parts."""
-    modules = count(modules_of(part))
+    modules = count(part.modules_count)
     if part.modules_count:
         modules = f"{modules} x {part.module}"
     return (
@@ -153,15 +152,9 @@ def part_row(part: TierParts) -> tuple[Cell | str, ...]:
         count(part.cables_count),
         quantity(part.cable_bytes_per_s, "B/s"),
         modules,
-        quantity(None if modules_of(part) is None else part.power_w, "W"),
+        quantity(part.power_w, "W"),
         failures(per_year(part.failure_per_s)),
     )
-
-
-def modules_of(part: TierParts) -> float | None:
-    """Return a tier's optical modules; None where part of it may be fibre and nobody says how much."""
-    unknown = part.medium not in WITHOUT_MODULES and not part.modules_count and part.cables_count is None
-    return None if unknown else part.modules_count
 
 
 def per_year(per_s: float | None) -> float | None:

@@ -12,6 +12,7 @@ from superpod.fabric.generators.dragonfly import gateways
 from superpod.fabric.generators.grid import cubes_count, extends, ports_count
 from superpod.fabric.generators.rails import leaves_of
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier
+from superpod.fabric.topology import WITHOUT_MODULES
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -152,7 +153,7 @@ def tier_parts(fabric: Fabric, place: int, cables: Mapping[str, Cable]) -> TierP
         count = carried / tier.wiring.cable_bytes_per_s
     cable = cables.get(tier.medium)
     module = smallest_module(cable, cable_rate)
-    modules = 2.0 * count if count is not None and module is not None else (0.0 if module is None else None)
+    modules = modules_count(tier.medium, module, count)
     failing = cable.failure_per_s if cable is not None else None
     watts = module.power_w if module is not None else 0.0
     return TierParts(
@@ -171,6 +172,16 @@ def tier_parts(fabric: Fabric, place: int, cables: Mapping[str, Cable]) -> TierP
         reach_m=cable.reach_m if cable is not None else None,
         shares_port_with="" if tier.own_ports or not place else fabric.tiers[place - 1].name,
     )
+
+
+def modules_count(medium: str, module: Module | None, cables_count: float | None) -> float | None:
+    """Return two modules a cable, 0 for media without any; None where nobody says which, or how many cables there are.
+
+    Of a medium that is partly optical, or of a rate that no module has, the number of modules is unknown, not 0.
+    """
+    if medium in WITHOUT_MODULES:
+        return 0.0
+    return None if module is None or cables_count is None else 2.0 * cables_count
 
 
 def smallest_module(cable: Cable | None, bytes_per_s: float | None) -> Module | None:

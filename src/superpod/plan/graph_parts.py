@@ -7,7 +7,7 @@ import numpy as np
 from superpod.catalog.schema import Cable
 from superpod.errors import ScenarioError
 from superpod.fabric.graphs import read_graphml, write_graphml
-from superpod.fabric.inventory import TierParts, smallest_module
+from superpod.fabric.inventory import TierParts, modules_count, smallest_module
 from superpod.fabric.nccl_xml import read_nccl_xml, write_nccl_xml
 from superpod.fabric.topology import SWITCH, Topology
 from superpod.plan.fabric_question import GraphFile
@@ -46,8 +46,7 @@ def graph_parts(topology: Topology, cables: Mapping[str, Cable]) -> tuple[TierPa
         rate = float(rates[0]) if len(rates) == 1 else None
         cabled = count / kind.lanes_per_cable_count
         module = smallest_module(cable, None if rate is None else rate * kind.lanes_per_cable_count)
-        plain = cable is None or not cable.modules
-        modules = 2.0 * cabled if module is not None else (0.0 if plain else None)
+        modules = modules_count(kind.medium, module, cabled)
         failing = cable.failure_per_s if cable is not None else None
         watts = module.power_w if module is not None else 0.0
         found.append(

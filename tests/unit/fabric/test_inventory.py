@@ -118,7 +118,21 @@ def test_modules_power_and_failures_follow_the_cables() -> None:
 def test_what_is_not_published_is_not_counted() -> None:
     made = inventory(stacked(tier("clos", 64, 100e9, switches=None, medium="optical")), {"optical": OPTICAL})
     parts = made.tiers[0]
-    assert (parts.switches_count, parts.links_count, parts.cables_count, parts.modules_count) == (None,) * 3 + (0.0,)
+    assert (parts.switches_count, parts.links_count, parts.cables_count, parts.modules_count) == (None,) * 4
+    assert parts.power_w is None
+
+
+@pytest.mark.parametrize(
+    ("medium", "expected"),
+    [("package", 0.0), ("electrical", 0.0), ("copper", 0.0), ("mixed", None), ("optical", 128.0)],
+)
+def test_modules_of_a_medium_that_is_partly_optical_are_unknown(medium: str, expected: float | None) -> None:
+    mixed = Cable(id="mixed", version="2026-11", name="some optical")
+    made = inventory(stacked(tier("switch", 64, 50e9, medium=medium)), {"optical": OPTICAL, "mixed": mixed})
+    parts = made.tiers[0]
+    assert parts.cables_count == 64
+    assert parts.modules_count == expected
+    assert parts.power_w == (None if expected is None else expected / 128.0 * 1152.0)
 
 
 def test_the_smallest_module_that_carries_the_rate() -> None:
