@@ -107,14 +107,14 @@ def crossing_shares(fabric: Fabric, held: list[Num], below: list[Num], size: Num
 
     Bytes for members inside the tier's instance but outside the one below; and those for farther members, where the
     next tier has no ports of its own and its traffic climbs through these. Of axes over axes, traffic to another place
-    of another instance runs along both.
+    of another instance runs along both; inside the groups of a dragonfly, it runs to a gateway and from one.
     """
     shares: list[Num] = []
     farther: Num = 0.0
     above: FabricTier | None = None
     beyond: Num = 0.0
     for tier, outer, inner in reversed(list(zip(fabric.tiers, held, below, strict=True))):
-        beyond = beyond if above is not None and _crossed(tier, above) else 0.0
+        beyond = beyond * _runs_through(tier, above)
         passing = (outer - inner) / size + farther + beyond * (outer - inner) / outer
         shares.insert(0, passing)
         farther = 0.0 if tier.own_ports else passing
@@ -122,9 +122,13 @@ def crossing_shares(fabric: Fabric, held: list[Num], below: list[Num], size: Num
     return shares
 
 
-def _crossed(inside: FabricTier, outside: FabricTier) -> bool:
-    """Return whether two tiers of axes make one grid of them all."""
-    return inside.structure in AXES and outside.structure in AXES and outside.own_ports and inside.structure != "mesh"
+def _runs_through(inside: FabricTier, outside: FabricTier | None) -> float:
+    """Return how often what a tier of axes passes on to the tier outside runs along it: once in a grid of both."""
+    if outside is None or inside.structure not in AXES:
+        return 0.0
+    if outside.structure == "dragonfly":
+        return 2.0
+    return 1.0 if outside.structure in AXES and outside.own_ports and inside.structure != "mesh" else 0.0
 
 
 def slowest(times: list[Num]) -> Num:
