@@ -10,7 +10,7 @@ import numpy as np
 
 from superpod.errors import ScenarioError
 from superpod.fabric.graphs import checked
-from superpod.fabric.topology import HOST, RANK, SWITCH, LinkKind, Links, Nodes, Topology
+from superpod.fabric.topology import HOST, RANK, SWITCH, IntArray, LinkKind, Links, Nodes, Topology
 from superpod.fabric.xml_tree import Element, attribute, number, parse, tag, whole
 
 # Bytes/s of one NVLink by compute capability from this one on (topo.h: SM60_NVLINK_BW … SM100_NVLINK_BW, in GB/s).
@@ -29,6 +29,9 @@ SWITCH_CLASS, BRIDGE_CLASS, GPU_CLASS, NIC_CLASS = "0x068000", "0x060400", "0x03
 POWER_BRIDGE = "0x068001"
 NVLINK, PCI = 0, 1
 WRITTEN_SM = (80, 90, 100)
+ROUNDING_SAID_FRAC = 0.01
+ROUNDING_MOST_FRAC = 0.25
+"""Whole links further off than the first are remarked on, further off than the second would be another machine."""
 
 
 @dataclass(slots=True)
@@ -214,38 +217,40 @@ def _topology(made: _System, name: str) -> Topology:
     return Topology(name=name, nodes=nodes, links=links, kinds=tiers_made)
 
 
-def write_nccl_xml(topology: Topology, tier: int = 0) -> str:
-    """Return the first instance of a tier as one node in NCCL's form; raise ScenarioError for a single card.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Node:
+    """What is written of one node: its cards, what each sends to other cards and switches, and the links in use.
 
-    Its links become NVLinks, of the generation whose rate gives a card's bandwidth with the smallest rounding; links of
-    its cards to farther tiers a network card each. A fabric knows no PCIe: it is written as 16 lanes of 32 GT/s.
+    `near` has a row a card: bytes/s by the bus of the other end. `sm` and `each_bytes_per_s` are the compute capability
+    and the rate of the NVLinks that fit best: derived from rates, and not what the cards are.
     """
-    links, nodes = topology.links, topology.nodes
-    ranks = topology.ranks
-    size = topology.kinds[tier].ranks_count
-    cards = ranks[nodes.home[ranks] < size]
-    if len(cards) < 2:
-        raise ScenarioError("a node of one card has no links to write", where=f"tier {topology.kinds[tier].tier}")
-    place = {int(card): number for number, card in enumerate(cards)}
-    own = links.kind == tier
-    sm = _generation(topology, cards, tier)
-    each = NVLINK_BYTES_PER_S[sm]
+
+    cards: IntArray
+    near: tuple[dict[str, float], ...]
+    sm: int
+    each_bytes_per_s: float
+
+    def count(self, bytes_per_s: float) -> int:
+        """Return how many whole links come closest to a rate."""
+        return max(1, round(bytes_per_s / self.each_bytes_per_s))
+
+
+def write_nccl_xml(topology: Topology, tier: int = 0) -> str:
+    """Return the first instance of a tier as one node in NCCL's form; raise ScenarioError for what NCCL cannot say.
+
+    Its links become NVLinks, of the generation whose rate gives the cards' bandwidth with the smallest rounding; links
+    of its cards to farther tiers a network card each. A fabric knows no PCIe: it is written as 16 lanes of 32 GT/s.
+    """
+    links, node = topology.links, _node(topology, tier)
     body: list[str] = []
-    for card, here in place.items():
-        leaving = links.src == card
-        near: dict[str, float] = {}
-        for link in np.flatnonzero(leaving & own):
-            target = int(links.dst[link])
-            bus = _bus(place[target]) if target in place else "fffffff:ffff:ff"
-            if target in place or nodes.kind[target] == SWITCH:
-                near[bus] = near.get(bus, 0.0) + float(links.bytes_per_s[link])
+    for here, (card, near) in enumerate(zip(node.cards, node.near, strict=True)):
         lines = [
-            tag("nvlink", {"target": bus, "count": max(1, round(rate / each)), "tclass": _class(bus)})
+            tag("nvlink", {"target": bus, "count": node.count(rate), "tclass": _class(bus)})
             for bus, rate in near.items()
         ]
-        gpu = tag("gpu", {"dev": here, "sm": sm, "rank": here, "gdr": 1}, "".join(lines))
+        gpu = tag("gpu", {"dev": here, "sm": node.sm, "rank": here, "gdr": 1}, "".join(lines))
         beside = [_pci(_bus(here), GPU_CLASS, gpu)]
-        away = float(links.bytes_per_s[leaving & (links.kind > tier)].sum())
+        away = float(links.bytes_per_s[(links.src == card) & (links.kind > tier)].sum())
         if away:
             net = {"name": f"net{here}", "dev": here, "speed": round(away / MEGABIT_BYTES_PER_S), "port": 1, "gdr": 1}
             beside.append(_pci(_bus(here, 1), NIC_CLASS, tag("nic", {}, tag("net", net))))
@@ -261,20 +266,64 @@ def write_nccl_xml(topology: Topology, tier: int = 0) -> str:
     return tag("system", {"version": 1}, "\n" + tag("cpu", cpu, "\n" + "\n".join(body) + "\n") + "\n") + "\n"
 
 
-def _generation(topology: Topology, cards: np.ndarray[tuple[int], np.dtype[np.int64]], tier: int) -> int:
-    """Return the compute capability whose NVLinks give a card's links with the smallest rounding."""
-    links = topology.links
-    mine = (links.src == cards[0]) & (links.kind == tier)
-    to_switch = topology.nodes.kind[links.dst] == SWITCH
-    rates = links.bytes_per_s[mine & ~to_switch].tolist()
-    total = float(links.bytes_per_s[mine & to_switch].sum())
-    rates += [total] if total else []
+def rounding_note(topology: Topology, tier: int = 0) -> str:
+    """Return what whole links of NCCL's rates say too much or too little; nothing where it is little."""
+    node = _node(topology, tier)
+    rate = _farthest_off(node)
+    said = node.count(rate) * node.each_bytes_per_s
+    if abs(said / rate - 1.0) <= ROUNDING_SAID_FRAC:
+        return ""
+    return (
+        f"NCCL knows whole links only: {said / 1e9:.4g} GB/s stand for {rate / 1e9:.4g} GB/s; "
+        f"sm={node.sm} is the generation that fits best, not the card's own"
+    )
+
+
+def _farthest_off(node: _Node) -> float:
+    """Return the rate that whole links come least close to."""
+    rates = [rate for near in node.near for rate in near.values()]
+    return max(rates, key=lambda rate: abs(node.count(rate) * node.each_bytes_per_s / rate - 1.0))
+
+
+def _node(topology: Topology, tier: int) -> _Node:
+    """Return the first instance of a tier as it is written."""
+    nodes, ranks, kind = topology.nodes, topology.ranks, topology.kinds[tier]
+    cards = ranks[nodes.home[ranks] < kind.ranks_count]
+    if len(cards) < 2:
+        raise ScenarioError("a node of one card has no links to write", where=f"tier {kind.tier}")
+    place = {int(card): number for number, card in enumerate(cards)}
+    near = tuple(_near(topology, card, tier, place) for card in place)
+    rates = np.unique([rate for one in near for rate in one.values()])
+    if not len(rates):
+        raise ScenarioError("no card of the first node has a link of this tier", where=f"tier {kind.tier}")
 
     def error(sm: int) -> float:
         each = NVLINK_BYTES_PER_S[sm]
-        return float(sum(abs(max(1, round(rate / each)) * each - rate) for rate in rates))
+        return float(np.abs(np.maximum(1, np.round(rates / each)) * each - rates).sum())
 
-    return min(WRITTEN_SM, key=error)
+    sm = min(WRITTEN_SM, key=error)
+    made = _Node(cards=cards, near=near, sm=sm, each_bytes_per_s=NVLINK_BYTES_PER_S[sm])
+    worst = _farthest_off(made)
+    said = made.count(worst) * made.each_bytes_per_s
+    if abs(said / worst - 1.0) > ROUNDING_MOST_FRAC:
+        raise ScenarioError(
+            f"{worst / 1e9:.4g} GB/s would be written as {said / 1e9:.4g} GB/s: NCCL knows whole links only",
+            where=f"tier {kind.tier}",
+            hint="a .graphml file holds any rate",
+        )
+    return made
+
+
+def _near(topology: Topology, card: int, tier: int, place: dict[int, int]) -> dict[str, float]:
+    """Return bytes/s from a card to each other card of the node, and to its switches together, by bus."""
+    links = topology.links
+    near: dict[str, float] = {}
+    for link in np.flatnonzero((links.src == card) & (links.kind == tier)):
+        target = int(links.dst[link])
+        if target in place or topology.nodes.kind[target] == SWITCH:
+            bus = _bus(place[target]) if target in place else "fffffff:ffff:ff"
+            near[bus] = near.get(bus, 0.0) + float(links.bytes_per_s[link])
+    return near
 
 
 def _class(bus: str) -> str:

@@ -8,7 +8,7 @@ from superpod.catalog.schema import Cable
 from superpod.errors import ScenarioError
 from superpod.fabric.graphs import read_graphml, write_graphml
 from superpod.fabric.inventory import TierParts, modules_count, smallest_module
-from superpod.fabric.nccl_xml import read_nccl_xml, write_nccl_xml
+from superpod.fabric.nccl_xml import read_nccl_xml, rounding_note, write_nccl_xml
 from superpod.fabric.topology import SWITCH, Topology
 from superpod.plan.fabric_question import GraphFile
 
@@ -32,6 +32,11 @@ def written(topology: Topology, tier: int, name: str) -> str:
     if name.lower().endswith(".xml"):
         return write_nccl_xml(topology, tier)
     raise ScenarioError("unknown kind of graph", where=name, hint=f"the name ends in {FORMATS}")
+
+
+def written_note(topology: Topology, tier: int, name: str) -> str:
+    """Return what the format of a file name cannot say of a topology; nothing where that is little."""
+    return rounding_note(topology, tier) if name.lower().endswith(".xml") else ""
 
 
 def graph_parts(topology: Topology, cables: Mapping[str, Cable]) -> tuple[TierParts, ...]:

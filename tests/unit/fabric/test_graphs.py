@@ -6,12 +6,14 @@ import networkx as nx
 import numpy as np
 import pytest
 
+from shapes import star
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
 from superpod.errors import ScenarioError
+from superpod.fabric.faults import fail
 from superpod.fabric.generators import draw
 from superpod.fabric.graphs import read_graphml, write_graphml
-from superpod.fabric.nccl_xml import read_nccl_xml, write_nccl_xml
+from superpod.fabric.nccl_xml import read_nccl_xml, rounding_note, write_nccl_xml
 from superpod.fabric.networkx_graph import from_networkx, to_networkx
 from superpod.fabric.route import route
 from superpod.fabric.tiers import build
@@ -201,3 +203,22 @@ def test_a_graph_of_networkx_is_a_fabric() -> None:
     graph.nodes["s"]["where"] = object()
     with pytest.raises(ScenarioError, match="cannot be read"):
         from_networkx(graph, "pair")
+
+
+def test_rates_that_whole_links_do_not_give_are_said_or_refused() -> None:
+    """One link is 20, 20.6 or 40.1 GB/s: 50 becomes two of 20.6, and nothing is near 5."""
+    assert rounding_note(drawn("hgx-h100")) == ""
+    fifty = draw(star(8, 50e9))
+    assert "41.2 GB/s stand for 50 GB/s" in rounding_note(fifty)
+    assert 'count="2"' in write_nccl_xml(fifty)
+    with pytest.raises(ScenarioError, match="5 GB/s would be written as 20 GB/s") as caught:
+        write_nccl_xml(draw(star(8, 5e9)))
+    assert "graphml" in caught.value.hint
+
+
+def test_a_damaged_node_is_written_without_what_it_lost() -> None:
+    left = fail(draw(star(8, 450e9)), ["rank:0", "rank:3"]).topology
+    text = write_nccl_xml(left)
+    assert (text.count("<gpu"), text.count("<nvlink"), text.count('sm="90"')) == (8, 6, 8)
+    with pytest.raises(ScenarioError, match="has a link of this tier"):
+        write_nccl_xml(left.without(np.ones(len(left.links), dtype=bool)))
