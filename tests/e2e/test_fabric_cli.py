@@ -123,6 +123,20 @@ def test_graphs_go_out_and_come_back(superpod: Command) -> None:
     assert "all-to-all" in superpod("hgx-h100 --pods 2 --graph two.graphml --fail cable:scale-out:3").out
 
 
+def test_what_is_exported_is_the_fabric_after_its_faults(superpod: Command) -> None:
+    for name, said in (("whole", ""), ("hurt", " --fail rank:3 --fail links:node:0.1")):
+        assert superpod(f"hgx-h100{said} --export {name}.graphml").code == 0
+    whole, hurt = (Path(f"{name}.graphml").read_text(encoding="utf-8") for name in ("whole", "hurt"))
+    assert whole.count("<edge") == 8 * 4 * 2
+    assert hurt.count("<edge") < 7 * 4 * 2
+    assert hurt.count("<node") == whole.count("<node")
+
+
+def test_whole_links_of_nccl_are_a_note(superpod: Command) -> None:
+    done = superpod("scalex640 --estimates --export node.xml")
+    assert (done.code, "note: node.xml: NCCL knows whole links only: 41.2 GB/s" in done.err) == (0, True)
+
+
 @pytest.mark.parametrize("name", ["map.png", "map.svg", "map.html"])
 def test_a_heat_map_is_a_file(superpod: Command, name: str) -> None:
     done = superpod(f"hgx-h100 --collective all_reduce --heat-map {name}")
@@ -220,6 +234,10 @@ FILES = {
         ("hgx-h100 --export links.json", ".graphml or .xml"),
         ("hgx-h100 --heat-map map.jpg", ".png or .svg"),
         ("hgx-h100 --heat-map no/map.svg", "no/map.svg: cannot write"),
+        ("hgx-h100 --heat-map ok.svg --export no/links.xml", "no/links.xml: cannot write"),
+        ("hgx-h100 --heat-map small.csv/map.svg", "is no folder"),
+        ("hgx-h100 --heat-map d.html --html d.html", "--html d.html: names the same file as --heat-map"),
+        ("hgx-h100 --heat-map d.svg --svg ./d.svg", "--svg d.svg: names the same file as --heat-map"),
         ("cloudmatrix384-x432 --fail rank:0", "too many ranks"),
         ("cloudmatrix384-x432 --export all.graphml", "too many ranks"),
         ("atlas950-1024 --collective all_reduce --pods 0", "--pods"),

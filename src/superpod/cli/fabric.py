@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import deliver, write_atomically
+from superpod.cli.deliver import check_places, deliver
 from superpod.errors import ScenarioError
 from superpod.plan.fabric_question import FabricQuestion, GraphFile, JobQuestion, MatrixFile, checked_question
 
 if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
+    from superpod.plan.fabric_result import FabricReport
 
 COLLECTIVES = (
     "all_reduce",
@@ -88,28 +89,25 @@ def command(pod: str, **options: Any) -> None:
     from superpod.cli.fabric_page import fabric_page
     from superpod.plan.fabric_report import fabric_report
 
-    asked = question(pod, options)
-    catalogue = shared.open_catalogue(options)
-    for name in ("heat_map", "export"):
+    asked, chosen = question(pod, options), shared.outputs(options)
+    for name in ENDINGS:
         checked_ending(options[name], name)
+    places = {"--heat-map": options["heat_map"], "--export": options["export"]}
+    check_places({**places, "--html": chosen.html, "--svg": chosen.svg})
+    catalogue = shared.open_catalogue(options)
     report = fabric_report(catalogue, asked)
-    if options["heat_map"] is not None:
-        from superpod.cli.heat_map import write_heat_map
-
-        write_heat_map(report, options["heat_map"], shared.outputs(options).command)
-    if options["export"] is not None:
-        write_graph(catalogue, asked, options["export"])
+    files, notes = own_files(catalogue, asked, report, options)
     sources = catalogue.sources()
     cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
     deliver(
         "fabric",
         {"report": report, "sources": cited},
         lambda full: fabric_page(report, cited, full=full),
-        shared.outputs(options),
+        chosen,
+        files,
     )
-    for path in (options["heat_map"], options["export"]):
-        if path is not None:
-            click.echo(f"wrote {path}", err=True)
+    for note in notes:
+        click.echo(f"note: {note}", err=True)
 
 
 ENDINGS = {"heat_map": (".png", ".svg", ".html"), "export": (".graphml", ".xml")}
@@ -209,10 +207,26 @@ def parse_job(text: str) -> JobQuestion:
     )
 
 
-def write_graph(catalogue: Catalogue, asked: FabricQuestion, path: Path) -> None:
-    """Write the links of a fabric in the format of the file's name."""
-    from superpod.plan.fabric_report import topology_of
-    from superpod.plan.graph_parts import written
+def own_files(
+    catalogue: Catalogue, asked: FabricQuestion, report: FabricReport, options: dict[str, Any]
+) -> tuple[list[tuple[Path, str | bytes]], list[str]]:
+    """Return the heat map and the exported links where they are asked for, and what their formats cannot say.
 
-    topology, tier = topology_of(catalogue, asked)
-    write_atomically(path, written(topology, tier, path.name))
+    What is exported is the fabric after its faults.
+    """
+    files: list[tuple[Path, str | bytes]] = []
+    notes: list[str] = []
+    heat_map, export = options["heat_map"], options["export"]
+    if heat_map is not None:
+        from superpod.cli.heat_map import drawn_map
+
+        files.append((heat_map, drawn_map(report, heat_map, shared.outputs(options).command)))
+    if export is not None:
+        from superpod.plan.fabric_report import topology_of
+        from superpod.plan.graph_parts import written, written_note
+
+        topology, tier = topology_of(catalogue, asked)
+        files.append((export, written(topology, tier, export.name)))
+        note = written_note(topology, tier, export.name)
+        notes += [f"{export}: {note}"] if note else []
+    return files, notes

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from superpod.cli import charts, page
-from superpod.cli.deliver import write_atomically
 from superpod.cli.fabric_page import heat_block, traffic_blocks
 
 if TYPE_CHECKING:
@@ -28,21 +27,20 @@ def blocks(report: FabricReport) -> list[page.HeatMap | page.Matrix]:
     return made
 
 
-def write_heat_map(report: FabricReport, path: Path, command: str) -> None:
-    """Write the maps of a report in the format of the file's name."""
+def drawn_map(report: FabricReport, path: Path, command: str) -> str | bytes:
+    """Return the maps of a report in the format of the file's name."""
     ending = path.suffix.lower()
     title = f"{report.name}: how full the links are"
     if ending == ".png":
         from superpod.cli.heat_map_png import picture
 
-        write_atomically(path, picture(title, blocks(report)))
-    elif ending == ".svg":
-        write_atomically(path, svg(title, blocks(report)))
-    else:
-        from superpod.cli.html import render
+        return picture(title, blocks(report))
+    if ending == ".svg":
+        return svg(title, blocks(report))
+    from superpod.cli.html import render
 
-        whole = page.Page(title=title, subtitle=report.question, blocks=tuple(blocks(report)))
-        write_atomically(path, render(whole, command))
+    whole = page.Page(title=title, subtitle=report.question, blocks=tuple(blocks(report)))
+    return render(whole, command)
 
 
 def svg(title: str, made: list[page.HeatMap | page.Matrix]) -> str:

@@ -204,17 +204,26 @@ def test_files_hold_what_was_asked_and_stdout_the_answer(
 
 
 def test_files_are_written_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    target = tmp_path / "report.html"
+    target, other = tmp_path / "report.html", tmp_path / "none" / "links.svg"
     target.write_text("the old one", encoding="utf-8")
+    with pytest.raises(SuperpodError, match=r"links\.svg: cannot write"):
+        deliver.write_atomically([(target, "a new one"), (other, b"another")])
+    assert target.read_text(encoding="utf-8") == "the old one"
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
 
     def fail(*_: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "replace", fail)
     with pytest.raises(SuperpodError, match="No space left"):
-        deliver.write_atomically(target, "a new one")
+        deliver.write_atomically([(target, "a new one")])
     assert target.read_text(encoding="utf-8") == "the old one"
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+def test_devices_are_not_replaced() -> None:
+    with pytest.raises(SuperpodError, match="no plain file"):
+        deliver.check_places({"--html": Path("/dev/null"), "--svg": None})
 
 
 def test_a_folder_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
