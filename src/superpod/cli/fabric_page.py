@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     )
 
 YEAR_S = 31_557_600.0
-NOT_PUBLISHED = "not published"
+NOT_PUBLISHED = "not published, or not for so large a network"
 MAP_NOTE = (
     "the fullest link of each few, in the order of their places; share of what it could carry until the last byte"
 )

@@ -149,7 +149,7 @@ def tier_parts(fabric: Fabric, place: int, cables: Mapping[str, Cable]) -> TierP
     count: float | None = None
     if links is not None and rate is not None:
         count = links / lanes
-    if tier.wiring.cable_bytes_per_s is not None:
+    if tier.wiring.cable_bytes_per_s is not None and not _deeper(fabric, place):
         count = carried / tier.wiring.cable_bytes_per_s
     cable = cables.get(tier.medium)
     module = smallest_module(cable, cable_rate)
@@ -230,13 +230,23 @@ def _switched(fabric: Fabric, place: int) -> tuple[float | None, float | None, f
 
 
 def _levels(tier: FabricTier, chips: float) -> tuple[float | None, float | None, float | None]:
-    """Return the parts of leaves and spines; a leaf's uplinks are as many as its chips, tapered by the bisection."""
-    if tier.wiring.switch_ports_count is None:
-        return None, None, None
+    """Return the parts of leaves and spines; a leaf's uplinks are as many as its chips, tapered by the bisection.
+
+    Where the spines have too few ports for the leaves, a third level is needed, and nobody says how it is built.
+    """
     planes, cut = tier.wiring.planes_count or 1.0, leaves_of(tier, round(chips))
+    if tier.wiring.switch_ports_count is None or not cut.fits:
+        return None, None, None
     uplinks = tier.bisection_frac * chips if cut.leaves_count > 1 else 0.0
     rate = tier.bytes_per_s * tier.ranks_count / chips / planes
     return planes * (cut.leaves_count + cut.spines_count), planes * (chips + uplinks), rate
+
+
+def _deeper(fabric: Fabric, place: int) -> bool:
+    """Return whether a tier of leaves and spines needs more levels than it is described with."""
+    tier = fabric.tiers[place]
+    leveled = tier.structure in SWITCHED and (tier.wiring.levels_count or 1) > 1
+    return leveled and not leaves_of(tier, round(fabric.ranks_count / fabric.ranks_per_chip)).fits
 
 
 def _grid(fabric: Fabric, place: int) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ from superpod.catalog.schema import Cable, Module
 from superpod.fabric.generators import draw
 from superpod.fabric.inventory import bisection, inventory, smallest_module
 from superpod.fabric.paths import FAR, Scope, whole_table
-from superpod.fabric.tiers import HostPorts
+from superpod.fabric.tiers import Fabric, HostPorts
 from superpod.fabric.topology import HOST, SPARE, SWITCH
 
 CATALOGUE = Catalogue()
@@ -154,3 +154,17 @@ def test_hosts_and_spares_are_endpoints_of_their_own() -> None:
     drawn = draw(spare)
     assert int((drawn.nodes.kind == SPARE).sum()) == 1
     assert inventory(spare, {}).spares_count == 1
+
+
+def test_leaves_beyond_the_spines_ports_are_not_counted() -> None:
+    """Switches of 8 ports: 8 leaves of 4 chips are the most that two levels join; 9 need a third one."""
+
+    def rails(chips: int) -> Fabric:
+        wiring = {"levels_count": 2.0, "switch_ports_count": 8.0, "cable_bytes_per_s": 50e9}
+        return stacked(tier("clos", chips, 50e9, name="out", scale_out=True, medium="optical", **wiring), pod_ranks=4)
+
+    full, beyond = (inventory(rails(chips), {"optical": OPTICAL}).tiers[0] for chips in (32, 36))
+    assert (full.switches_count, full.links_count, full.cables_count) == (12, 64, 64)
+    assert (beyond.switches_count, beyond.links_count, beyond.cables_count, beyond.modules_count) == (None,) * 4
+    assert not draw(rails(32)).kinds[0].ideal
+    assert draw(rails(36)).kinds[0].ideal

@@ -12,12 +12,16 @@ from superpod.fabric.tiers import FabricTier
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Leaves:
-    """How a two-level network is cut: chips of one rail under a leaf, leaves of a rail, leaves and spines in all."""
+    """How a two-level network is cut: chips of one rail under a leaf, leaves of a rail, leaves and spines in all.
+
+    `fits` says that a spine has a port for every leaf: where it has not, a third level is needed that nobody describes.
+    """
 
     chips_per_leaf_count: int
     per_rail_count: int
     leaves_count: int
     spines_count: int
+    fits: bool
 
 
 def leaves_of(tier: FabricTier, chips: int) -> Leaves:
@@ -32,7 +36,13 @@ def leaves_of(tier: FabricTier, chips: int) -> Leaves:
     per_rail = ceil(nodes / per_leaf)
     leaves = rails_count * per_rail
     spines = max(1, ceil(leaves * per_leaf / radix)) if leaves > 1 else 0
-    return Leaves(chips_per_leaf_count=per_leaf, per_rail_count=per_rail, leaves_count=leaves, spines_count=spines)
+    return Leaves(
+        chips_per_leaf_count=per_leaf,
+        per_rail_count=per_rail,
+        leaves_count=leaves,
+        spines_count=spines,
+        fits=tier.wiring.switch_ports_count is None or leaves <= radix,
+    )
 
 
 def rails(builder: Builder, drawn: Drawn, tier: FabricTier, per_chip: int) -> Drawn:
@@ -40,12 +50,12 @@ def rails(builder: Builder, drawn: Drawn, tier: FabricTier, per_chip: int) -> Dr
 
     A leaf of a switch with k ports serves k / 2 chips of its rail and has as many uplinks, spread evenly over the
     spines; a bisection share below 1 tapers them. Chips of one rail under one leaf are one hop apart; the dies of a
-    chip share its rail.
+    chip share its rail. Where leaves are more than a spine's ports, spines stand for the levels above and are ideal.
     """
     planes, count = int(tier.wiring.planes_count or 1), int(tier.wiring.rails_count or 1)
-    kind = builder.kind(tier, ideal=tier.wiring.switch_ports_count is None)
-    chip = np.arange(len(drawn.ranks)) // per_chip
     cut = leaves_of(tier, len(drawn.ranks) // per_chip)
+    kind = builder.kind(tier, ideal=tier.wiring.switch_ports_count is None or not cut.fits)
+    chip = np.arange(len(drawn.ranks)) // per_chip
     leaf = chip % count * cut.per_rail_count + chip // count // cut.chips_per_leaf_count
     rate = tier.bytes_per_s / planes
     switches = builder.switches(kind, planes, cut.leaves_count + cut.spines_count)
