@@ -16,6 +16,8 @@ BoolArray = npt.NDArray[np.bool_]
 
 NODE_KINDS = ("rank", "host", "switch", "spare")
 RANK, HOST, SWITCH, SPARE = range(len(NODE_KINDS))
+# The axis of links to stand-by ranks of a grid, beyond those that its dimensions have.
+STAND_BY_AXIS = 99
 # Media whose cables end in no modules. Of any other, `mixed` among them, part or all of the cables may be optical.
 WITHOUT_MODULES = ("package", "electrical", "copper")
 

@@ -5,14 +5,23 @@ from collections.abc import Sequence
 import numpy as np
 
 from superpod.fabric.bundle import bundled
-from superpod.fabric.topology import HOST, NODE_KINDS, RANK, SPARE, SWITCH, FloatArray, IntArray, Topology
+from superpod.fabric.topology import (
+    HOST,
+    NODE_KINDS,
+    RANK,
+    SPARE,
+    STAND_BY_AXIS,
+    SWITCH,
+    FloatArray,
+    IntArray,
+    Topology,
+)
 from superpod.fabric.transfer import LinkNames
 from superpod.fabric.walk import ONE_PATH
 from superpod.plan.fabric_result import LinkUse, UseMap, UseRow
 
 CELLS_MAX = 256
 LIMITS_MOST = 5
-STAND_BY_AXIS = 99
 SAME_FRAC = 1e-6
 
 

@@ -10,7 +10,7 @@ from superpod.errors import ScenarioError
 from superpod.fabric.generators.builder import Builder
 from superpod.fabric.generators.drawn import Drawn
 from superpod.fabric.tiers import FabricTier
-from superpod.fabric.topology import SPARE, IntArray
+from superpod.fabric.topology import SPARE, STAND_BY_AXIS, IntArray
 
 
 def grid(builder: Builder, drawn: Drawn, tier: FabricTier, inside: FabricTier | None) -> Drawn:
@@ -131,4 +131,4 @@ def _spare(builder: Builder, tier: FabricTier, kind: int, lattice: IntArray, rat
     for members in (lattice, spares):
         src, dst = members.ravel(), np.repeat(hubs, members.shape[1])
         share = rate if members is lattice else tier.bytes_per_s
-        builder.connect(src, dst, share, latency_s=tier.latency_s / 2.0, kind=kind, axis=99)
+        builder.connect(src, dst, share, latency_s=tier.latency_s / 2.0, kind=kind, axis=STAND_BY_AXIS)
