@@ -120,8 +120,9 @@ def _numbers(words: Sequence[str], fault: str, kind: str) -> list[float]:
 def _checked(number: float, count: int, what: str) -> int:
     """Return a number under `count`; raise ScenarioError for one of which there are not so many, or none."""
     if number >= count:
-        hint = f"they count from 0 to {count - 1}" if count else "the tier has none"
-        raise ScenarioError(f"there is no {what} {number:g}", where="--fail", hint=hint)
+        if not count:
+            raise ScenarioError(f"there is no {what}: the tier has none", where="--fail", hint="name another tier")
+        raise ScenarioError(f"there is no {what} {number:g}", where="--fail", hint=f"they count from 0 to {count - 1}")
     return int(number)
 
 
@@ -150,7 +151,7 @@ def _switch(topology: Topology, fault: str, tier: int, numbers: list[float], see
         planes = int(nodes.plane[here].max(initial=-1)) + 1
         here &= nodes.plane == _checked(numbers[0], planes, f"plane of {kind.tier}")
     ids = np.flatnonzero(here)
-    chosen = ids[_checked(numbers[-1], len(ids), f"switch of {kind.tier} ({fault})")]
+    chosen = ids[_checked(numbers[-1], len(ids), f"switch of {kind.tier}")]
     return _touching(topology, _marked(topology, np.array([chosen])))
 
 
