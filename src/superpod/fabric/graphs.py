@@ -26,6 +26,8 @@ LINK_FIELDS = {
     "lanes_count": "double",
 }
 ALONE = "graph"
+RATE_MAX, LATENCY_MAX = 1e18, 1e6
+"""Bytes/s and seconds far beyond any machine, with which times still are numbers."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -254,8 +256,14 @@ def _link(edge: _Read, place: dict[str, int], names: list[str], where: str) -> t
         raise ScenarioError("<edge> lacks bytes_per_s", where=f"{where}:{item.line}", hint="bytes a second, one way")
     rate = number(item, data["bytes_per_s"], "bytes_per_s", where)
     lanes = number(item, data.get("lanes_count", "1"), "lanes_count", where)
+    latency = number(item, data.get("latency_s", "0"), "latency_s", where)
     if not (rate > 0 and lanes > 0):
         raise ScenarioError("<edge> bytes_per_s and lanes_count: expected over 0", where=f"{where}:{item.line}")
+    for name, value, least, most in (("bytes_per_s", rate, 1.0, RATE_MAX), ("latency_s", latency, 0.0, LATENCY_MAX)):
+        if not least <= value <= most:
+            raise ScenarioError(
+                f"<edge> {name}: found {value:g}, expected {least:g} to {most:g}", where=f"{where}:{item.line}"
+            )
     return (
         place[ends[0]],
         place[ends[1]],
@@ -263,6 +271,6 @@ def _link(edge: _Read, place: dict[str, int], names: list[str], where: str) -> t
         whole(item, data.get("plane", "0"), "plane", where),
         whole(item, data.get("axis", "0"), "axis", where),
         rate,
-        number(item, data.get("latency_s", "0"), "latency_s", where),
+        latency,
         lanes,
     )

@@ -107,6 +107,9 @@ def test_whole_numbers_fit_a_column() -> None:
     ("text", "said", "line"),
     [
         (with_data(plane="1e300"), "expected a whole number up to", "t:1"),
+        (with_data(latency_s="1e300"), "latency_s: found 1e\\+300, expected 0 to", "t:1"),
+        (TRIANGLE.format(rate="1e-300", end="c"), "bytes_per_s: found 1e-300, expected 1 to", "t:3"),
+        (TRIANGLE.format(rate="1e300", end="c"), "bytes_per_s: found 1e\\+300, expected 1 to", "t:3"),
         (with_data(axis="2147483648"), "expected a whole number up to", "t:1"),
         (with_data(tiers=TIERS.replace("LANES", "Infinity")), "lanes over", "t:1"),
         (with_data(tiers=TIERS.replace("LANES", "1e300")), "lanes over", "t:1"),
