@@ -40,7 +40,7 @@ JOB_FORM = "NAME=KIND:BYTES:FIRST+COUNT[*STRIDE][@START], e.g. a=all_reduce:1GB:
 FAULTS = """
 \b
 Faults, each a --fail; N counts from 0, parts in brackets may be left out:
-  switch:TIER:[PLANE:]N   a switch            rank:N             a card or die
+  switch:TIER:[PLANE:]N   a switch            rank:N[-M]         cards or dies
   plane:TIER:P            a whole plane       instance:TIER:N    a tray, node, rack
   cable:TIER:N            a cable, its links  links:TIER:SHARE   random cables
   module:TIER:N           one end of a cable

@@ -7,7 +7,7 @@ plane:TIER:P            every switch and link of plane P of a tier, and of the t
 cable:TIER:N            the N-th cable of a tier, with all links that run in it
 module:TIER:N           one end of a cable: modules 2N and 2N + 1 end cable N
 links:TIER:SHARE        a random share of a tier's cables, drawn with the seed
-rank:N                  one rank, with all its links
+rank:N[-M]              one rank with all its links, or those from N to M (a tray that is no tier of its own)
 instance:TIER:N         a whole instance of a tier: its ranks, hosts and switches (a tray, a node, a rack)
 
 Where nobody has published how many switch chips a tier has, one ideal switch stands for them and one link for a bundle
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superpod.errors import ScenarioError, did_you_mean
+from superpod.fabric.paths import parts
 from superpod.fabric.topology import RANK, SWITCH, WITHOUT_MODULES, BoolArray, IntArray, Topology
 
 FORM = {
@@ -28,7 +29,7 @@ FORM = {
     "cable": "cable:TIER:N",
     "module": "module:TIER:N",
     "links": "links:TIER:SHARE",
-    "rank": "rank:N",
+    "rank": "rank:N[-M]",
     "instance": "instance:TIER:N",
 }
 INSTEAD = "rank:N, instance:TIER:N, links:TIER:SHARE and plane:TIER:P fail what is drawn"
@@ -72,23 +73,18 @@ def broken(topology: Topology, fault: str, seed: int = 0) -> BoolArray:
             hint=did_you_mean(kind, FORM) or f"one of {', '.join(FORM.values())}",
         )
     if kind == "rank":
-        rest = ["", *rest]
-    tier = _tier(topology, rest[0] if rest else "", fault) if kind != "rank" else -1
+        several = rest[0].split("-") if len(rest) == 1 else rest
+        numbers = [_numbers([word], fault, kind)[0] for word in several] if len(rest) == 1 else []
+        if not 1 <= len(numbers) <= 2 or numbers != sorted(numbers):
+            raise ScenarioError(f"cannot read {fault!r}", where="--fail", hint=f"write {FORM[kind]}")
+        return _ranks(topology, numbers)
+    tier = _tier(topology, rest[0] if rest else "", fault)
     return BREAKERS[kind](topology, fault, tier, _numbers(rest[1:], fault, kind), seed)
 
 
 def cut_off(topology: Topology) -> IntArray:
     """Return the ranks outside the largest part in which everything reaches everything; all where each is alone."""
-    part = np.arange(topology.nodes_count)
-    links = topology.links
-    while True:
-        nearer = part.copy()
-        np.minimum.at(nearer, links.dst, part[links.src])
-        nearer = nearer[nearer]
-        if np.array_equal(nearer, part):
-            break
-        part = nearer
-    ranks = topology.ranks
+    part, ranks = parts(topology.nodes_count, topology.links.src, topology.links.dst), topology.ranks
     sizes = np.bincount(part[ranks], minlength=topology.nodes_count)
     outside: IntArray = ranks[part[ranks] != int(sizes.argmax())]
     return outside if sizes.max(initial=0) > 1 else ranks
@@ -261,10 +257,10 @@ def _of_links(topology: Topology, links: IntArray) -> BoolArray:
     return mask
 
 
-def _rank(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
-    del fault, tier, seed
+def _ranks(topology: Topology, numbers: list[float]) -> BoolArray:
     ranks = topology.ranks
-    return _touching(topology, _marked(topology, ranks[[_checked(numbers[0], len(ranks), "rank")]]))
+    first, last = (_checked(number, len(ranks), "rank") for number in (numbers[0], numbers[-1]))
+    return _touching(topology, _marked(topology, ranks[first : last + 1]))
 
 
 def _instance(topology: Topology, fault: str, tier: int, numbers: list[float], seed: int) -> BoolArray:
@@ -296,6 +292,5 @@ BREAKERS: dict[str, Callable[[Topology, str, int, list[float], int], BoolArray]]
     "cable": _cable,
     "module": _module,
     "links": _random,
-    "rank": _rank,
     "instance": _instance,
 }

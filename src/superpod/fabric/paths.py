@@ -112,7 +112,7 @@ def _targets(
     if scope.transit or scope.to_switches:
         return place, len(ends), (place[ends], ends)
     links = topology.links
-    last = used[place[links.dst[used]] >= 0]
+    last = used[(place[links.dst[used]] >= 0) & (topology.nodes.kind == SWITCH)[links.src[used]]]
     owner, switch = place[links.dst[last]], links.src[last]
     # Equal sets of switches have equal sums of hashes; a mix of 64 bits does not collide in practice.
     signature = np.zeros(len(ends), dtype=np.uint64)

@@ -13,6 +13,7 @@ from superpod.catalog.schema import Cable, Pod
 from superpod.errors import MissingFactError, ScenarioError, UnreachableError
 from superpod.fabric.collectives.choice import Way
 from superpod.fabric.faults import Damage, fail
+from superpod.fabric.generators.rails import leaves_of
 from superpod.fabric.inventory import Inventory, TierParts, inventory
 from superpod.fabric.symmetric import usual_routing
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier, build, ranks_per_chip, scale_out_tier, side_tiers
@@ -202,7 +203,6 @@ def _pod(catalogue: Catalogue, question: FabricQuestion) -> _Subject:
     beside = _or_note(notes, lambda: side_tiers(catalogue, reader, pod, pods_count)) or ()
     cables = _cables(catalogue)
     made = inventory(fabric, cables, beside, outside)
-    made = replace(made, tiers=tuple(_uncounted(part, cables) for part in made.tiers))
     topology = drawn(fabric, pod.name) if question.graph is None else None
     return _Subject(
         name=pod.name,
@@ -227,13 +227,6 @@ def _or_note(notes: list[str], read: Callable[[], Found]) -> Found | None:
         return None
 
 
-def _uncounted(part: TierParts, cables: Mapping[str, Cable]) -> TierParts:
-    """Return a tier's parts without a count of modules where its cables end in some and are not published."""
-    cable = cables.get(part.medium)
-    unknown = cable is not None and bool(cable.modules) and not part.module
-    return replace(part, modules_count=None, power_w=None) if unknown else part
-
-
 def _pod_notes(pod: Pod, fabric: Fabric) -> list[str]:
     said: list[str] = []
     if pod.state in {"roadmap", "announced", "cancelled"}:
@@ -241,6 +234,13 @@ def _pod_notes(pod: Pod, fabric: Fabric) -> list[str]:
     ideal = [tier.name for tier in fabric.tiers if tier.structure in SWITCHED and not _known(tier)]
     if ideal:
         said.append(f"switch chips of {', '.join(ideal)} are not published, drawn as one ideal switch")
+    said += [
+        f"leaves of {tier.name} are more than a spine has ports: a third level, which is not counted"
+        for tier in fabric.tiers
+        if tier.scale_out
+        and (tier.wiring.levels_count or 1) > 1
+        and not leaves_of(tier, round(fabric.ranks_count / fabric.ranks_per_chip)).fits
+    ]
     links = {tier.link.id: tier.link for tier in fabric.tiers}.values()
     said += [
         f"link efficiencies of {link.name} are borrowed from {link.borrowed_from}"

@@ -251,3 +251,12 @@ def test_an_instance_of_a_graph_without_sizes_is_refused() -> None:
     with pytest.raises(ScenarioError, match="does not say how many ranks") as caught:
         broken(read_graphml(ONE_WAY, "t"), "instance:graph:0")
     assert caught.value.hint
+
+
+def test_a_tray_of_ranks_fails_at_once() -> None:
+    topology = draw(star(8, 50e9))
+    assert fail(topology, ["rank:4-7"]).isolated.tolist() == [4, 5, 6, 7]
+    assert fail(topology, ["rank:3-3"]).isolated.tolist() == [3]
+    for wrong in ("rank:7-4", "rank:1-2-3", "rank:-2", "rank:1-x", "rank:6-8"):
+        with pytest.raises(ScenarioError):
+            fail(topology, [wrong])

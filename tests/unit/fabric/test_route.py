@@ -9,9 +9,10 @@ from superpod.errors import ScenarioError, UnreachableError
 from superpod.fabric.bundle import bundled
 from superpod.fabric.faults import fail
 from superpod.fabric.generators import RANKS_MAX, draw
+from superpod.fabric.generators.builder import Builder
 from superpod.fabric.route import common_tier, route
 from superpod.fabric.tiers import HostPorts
-from superpod.fabric.topology import HOST, SWITCH, Topology
+from superpod.fabric.topology import HOST, RANK, SWITCH, Topology
 
 
 def graph(topology: Topology) -> networkx.DiGraph:
@@ -158,3 +159,15 @@ def test_grid_of_one_axis_of_two_has_a_double_link() -> None:
     topology = draw(grid("torus", (2,)))
     assert topology.links.lanes_count.tolist() == [2.0, 2.0]
     assert topology.links.bytes_per_s.tolist() == [2.0, 2.0]
+
+
+def test_a_rank_behind_a_rank_does_not_hide_behind_switches() -> None:
+    """A rank that only another rank reaches is no target of a switch, and is reached through ranks."""
+    made = Builder()
+    ranks = made.nodes(RANK, 3, home=np.arange(3))
+    kind = made.kind(tier("switch", 3, name="all"))
+    switch = made.switches(kind, 1, 1)[0]
+    made.connect(ranks[:2], np.repeat(switch, 2), 1.0, latency_s=0.0, kind=kind)
+    made.connect(ranks[1:2], ranks[2:], 1.0, latency_s=0.0, kind=kind)
+    paths = route(made.build("odd"), np.array([0, 1]), np.array([2, 2]))
+    assert np.diff(paths.start).tolist() == [3, 1]

@@ -32,10 +32,9 @@ def spread(fabric: Fabric, group: Group, message_bytes: Num) -> Num:
     bound: Num = 0.0
     found = levels(fabric, group)
     for place, level in enumerate(found):
-        ports: Num = 0.0
-        for outer in found[place:]:
+        ports: Num = level.tier.bytes_per_s
+        for outer in found[place + 1 :]:
             ports = ports + outer.where_used(outer.tier.bytes_per_s * (1.0 if outer.tier.own_ports else 0.0))
-        ports = np.maximum(ports, level.tier.bytes_per_s)
         bound = np.maximum(bound, level.where_used(message_bytes / (level.below_count * ports)))
     return bound
 

@@ -146,9 +146,9 @@ def tier_by_tier(kind: str, found: list[Level], message_bytes: Num) -> Candidate
         waited: Num = options[0].latency_s
         for option in options[1:]:
             inner = whole(kind, option.name) and level.held_count < size
-            time = np.where(inner, np.inf, option.time_s)
-            waited = np.where(time < spent, option.latency_s, waited)
-            spent = np.minimum(time, spent)
+            better = (option.time_s < spent) & np.logical_not(inner)
+            waited = np.where(better, option.latency_s, waited)
+            spent = np.where(better, option.time_s, spent)
         latency = latency + level.where_used(waited)
         wires.append(Wire(tier=level.tier.name, time_s=level.where_used(spent - waited)))
     return Candidate(name="hierarchical", latency_s=latency, wires=tuple(wires), in_turn=True)
