@@ -55,14 +55,13 @@ class Hops:
 class Frame:
     """What all searches of one scope share.
 
-    `part[v]` labels what hangs together. `target[v]` is the target of end v (NOWHERE where none); `arrived` the
-    (target, node) pairs at distance 0. The links out of node v stand in `out_link[out_start[v]:…]`; those from switches
-    to end v, by switch, in `last_link[last_start[v]:…]`, where `last_code` = v * nodes + switch.
+    `target[v]` is the target of end v (NOWHERE where none); `arrived` the (target, node) pairs at distance 0. The links
+    out of node v stand in `out_link[out_start[v]:…]`; those from switches to end v, by switch, in
+    `last_link[last_start[v]:…]`, where `last_code` = v * nodes + switch.
     """
 
     used: IntArray
     core: IntArray
-    part: IntArray
     target: IntArray
     targets_count: int
     arrived: tuple[IntArray, IntArray]
@@ -90,7 +89,6 @@ def frame(topology: Topology, scope: Scope) -> Frame:
     return Frame(
         used=used,
         core=core,
-        part=parts(nodes, links.src[used], links.dst[used]),
         target=target,
         targets_count=count,
         arrived=arrived,
@@ -151,7 +149,7 @@ def _kept_table(topology: Topology, scope: Scope) -> Hops:
 def table(topology: Topology, scope: Scope, targets: IntArray) -> Hops:
     """Return what leads closer to some targets, in their order."""
     made, links, nodes = frame(topology, scope), topology.links, topology.nodes_count
-    core = _of_targets(made, links, targets)
+    core = made.core if len(targets) == made.targets_count else _of_targets(topology, scope, targets)
     src, dst = links.src[core], links.dst[core]
     place = np.full(made.targets_count, NOWHERE)
     place[targets] = np.arange(len(targets))
@@ -170,15 +168,20 @@ def table(topology: Topology, scope: Scope, targets: IntArray) -> Hops:
     return Hops(distance=flat, start=start, link=link, paths_count=counts, nodes_count=nodes)
 
 
-def _of_targets(made: Frame, links: Links, targets: IntArray) -> IntArray:
+@lru_cache(maxsize=32)
+def _kept_parts(topology: Topology, scope: Scope) -> IntArray:
+    used, links = frame(topology, scope).used, topology.links
+    return parts(topology.nodes_count, links.src[used], links.dst[used])
+
+
+def _of_targets(topology: Topology, scope: Scope, targets: IntArray) -> IntArray:
     """Return the core links that hang together with some targets: inside a board, those of its board."""
-    if len(targets) == made.targets_count:
-        return made.core
+    made, part = frame(topology, scope), _kept_parts(topology, scope)
     wanted = np.zeros(made.targets_count, dtype=bool)
     wanted[targets] = True
-    near = np.zeros(len(made.part), dtype=bool)
-    near[made.part[made.arrived[1][wanted[made.arrived[0]]]]] = True
-    return made.core[near[made.part[links.src[made.core]]]]
+    near = np.zeros(len(part), dtype=bool)
+    near[part[made.arrived[1][wanted[made.arrived[0]]]]] = True
+    return made.core[near[part[topology.links.src[made.core]]]]
 
 
 def flood(distance: IntArray, src: IntArray, dst: IntArray) -> None:
