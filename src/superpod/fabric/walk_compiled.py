@@ -189,7 +189,7 @@ def walk(t, m, flows, trail, out, begun, size, nodes):
         ends, hop, here = 0, 1, 1
         node[0], share[0] = a, 1.0
         if not (m.from_rank or t.is_switch[a]):
-            most = t.distance[base + a] if m.transit else NEAREST
+            most = min(t.distance[base + a], FAR - 1) if m.transit else NEAREST  # what is FAR leads nowhere
             found = first_links(t.distance, t.out_start, t.out_link, t.link_dst, a, base, most, links)
             low, high = 0, found
             if m.choice != ALL_PATHS and found:

@@ -13,6 +13,7 @@ from superpod.fabric.generators.builder import Builder
 from superpod.fabric.route import common_tier, route
 from superpod.fabric.tiers import HostPorts
 from superpod.fabric.topology import HOST, RANK, SWITCH, Topology
+from superpod.fabric.walk import MODES
 
 
 def graph(topology: Topology) -> networkx.DiGraph:
@@ -131,6 +132,17 @@ def test_a_flow_without_a_path_is_an_error_that_names_it() -> None:
     with pytest.raises(UnreachableError, match="no path from rank 1 to rank 3") as caught:
         route(left.topology, np.array([0, 1]), np.array([2, 3]))
     assert "cut off" in caught.value.hint
+
+
+@pytest.mark.parametrize("engine", ["numpy", "compiled"])
+@pytest.mark.parametrize("mode", MODES)
+def test_no_engine_finds_a_way_to_what_is_cut_off(mode: str, engine: str) -> None:
+    """Two halves of a line: a detour too must not set out towards neighbours that lead nowhere."""
+    topology = draw(grid("mesh", (6,)))
+    middle = {2, 3}
+    cut = [{int(a), int(b)} == middle for a, b in zip(topology.links.src, topology.links.dst, strict=True)]
+    with pytest.raises(UnreachableError, match="no path from rank 1 to rank 4"):
+        route(topology.without(np.array(cut)), np.array([0, 1]), np.array([1, 4]), mode, engine=engine)
 
 
 def test_senseless_routes_are_refused() -> None:
