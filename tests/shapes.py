@@ -5,14 +5,23 @@ from dataclasses import replace
 import numpy as np
 
 from superpod.catalog.load import Catalogue
+from superpod.catalog.provenance import FactReader
 from superpod.catalog.schema import Wiring
 from superpod.fabric.flow import FlowResult, Transfers, simulate
 from superpod.fabric.generators import draw
 from superpod.fabric.route import Incidence, route
-from superpod.fabric.tiers import Fabric, FabricTier
+from superpod.fabric.tiers import Fabric, FabricTier, build, ranks_per_chip
 from superpod.fabric.topology import FloatArray, IntArray, Topology
 
 LINK = Catalogue().link("nvlink4")
+
+
+def pod_fabric(catalogue: Catalogue, name: str, pods: float | None = None) -> Fabric:
+    """Return the fabric of a pod of the catalogue, or of several."""
+    pod = catalogue.pod(name)
+    chip = catalogue.chip(pod.chip)
+    per_chip = ranks_per_chip(FactReader(kind="chips", entry=chip), chip.dies_count, pod)
+    return build(catalogue, FactReader(kind="pods", entry=pod), pod, pods or pod.pods_count, per_chip)
 
 
 def tier(

@@ -73,8 +73,8 @@ def broken(topology: Topology, fault: str, seed: int = 0) -> BoolArray:
             hint=did_you_mean(kind, FORM) or f"one of {', '.join(FORM.values())}",
         )
     if kind == "rank":
-        several = rest[0].split("-") if len(rest) == 1 else rest
-        numbers = [_numbers([word], fault, kind)[0] for word in several] if len(rest) == 1 else []
+        words = rest[0].split("-") if len(rest) == 1 else []
+        numbers = [_numbers([word], fault, kind)[0] for word in words]
         if not 1 <= len(numbers) <= 2 or numbers != sorted(numbers):
             raise ScenarioError(f"cannot read {fault!r}", where="--fail", hint=f"write {FORM[kind]}")
         return _ranks(topology, numbers)

@@ -161,7 +161,7 @@ def play(given, flow_columns, window):
         np.zeros(flows, dtype=np.int32),
     )
     w = Work(
-        np.zeros(13, dtype=np.int64),
+        np.zeros(ENDED + 1, dtype=np.int64),
         np.empty(flows, dtype=np.uint32),
         np.empty(flows, dtype=np.uint32),
         np.empty(flows, dtype=np.uint32),

@@ -149,7 +149,7 @@ def tier_parts(fabric: Fabric, place: int, cables: Mapping[str, Cable]) -> TierP
     count: float | None = None
     if links is not None and rate is not None:
         count = links / lanes
-    if tier.wiring.cable_bytes_per_s is not None and not _deeper(fabric, place):
+    if tier.wiring.cable_bytes_per_s is not None and not deeper(fabric, place):
         count = carried / tier.wiring.cable_bytes_per_s
     cable = cables.get(tier.medium)
     module = smallest_module(cable, cable_rate)
@@ -242,7 +242,7 @@ def _levels(tier: FabricTier, chips: float) -> tuple[float | None, float | None,
     return planes * (cut.leaves_count + cut.spines_count), planes * (chips + uplinks), rate
 
 
-def _deeper(fabric: Fabric, place: int) -> bool:
+def deeper(fabric: Fabric, place: int) -> bool:
     """Return whether a tier of leaves and spines needs more levels than it is described with."""
     tier = fabric.tiers[place]
     leveled = tier.structure in SWITCHED and (tier.wiring.levels_count or 1) > 1

@@ -15,6 +15,8 @@ BLOCK = 20_000_000
 """Pairs of target and link that are searched at once."""
 FAR = np.iinfo(np.int32).max
 NOWHERE = -1
+LAST_HOP = 63
+"""What the hash of the last hop counts as, however long the path is."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,6 +220,11 @@ def mixed(value: np.ndarray[tuple[int], np.dtype[np.uint64]]) -> np.ndarray[tupl
     value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
     value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
     return value ^ (value >> np.uint64(31))
+
+
+def salt(seed: int, hop: int) -> int:
+    """Return what tells the hops of a path, and paths of other seeds, apart in a hash."""
+    return (seed * 1_000_003 + hop * 7_919) % 2**31
 
 
 def _lowest(key: IntArray, axis: IntArray) -> BoolArray:

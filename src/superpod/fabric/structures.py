@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from superpod.fabric.tiers import FabricTier
+from superpod.fabric.tiers import GRIDS, FabricTier
 from superpod.result import Num
 
 
@@ -37,7 +37,7 @@ def farthest_hops(tier: FabricTier, held: Num, arity: Num) -> Num:
     One for each axis in use of a full mesh; half of a whole torus axis; all of a line. Arguments as for
     `neighbour_share`.
     """
-    if tier.structure not in {"full_mesh", "mesh", "torus"}:
+    if tier.structure not in GRIDS:
         return np.ones_like(held * 1.0)
     hops: Num = 0.0
     for dim, extent in zip(_shape(tier), filled_axes(tier, held, arity), strict=True):
@@ -52,7 +52,7 @@ def farthest_hops(tier: FabricTier, held: Num, arity: Num) -> Num:
 
 def _extent(tier: FabricTier, held: Num, arity: Num) -> Num:
     """Return the members along the tier's axes: `dims` counts its ranks, or the instances of the tier below."""
-    on_axes = tier.structure in {"full_mesh", "mesh", "torus"}
+    on_axes = tier.structure in GRIDS
     return arity if on_axes and np.prod(_shape(tier)) < tier.ranks_count else held
 
 

@@ -19,12 +19,10 @@ import numpy as np
 from superpod.fabric.flow import FlowResult, Transfers, simulate
 from superpod.fabric.generators import draw
 from superpod.fabric.generators.grid import cubes_count, extends, ports_count
-from superpod.fabric.generators.rails import leaves_of
+from superpod.fabric.generators.rails import leaves_of, on_rails
 from superpod.fabric.route import Incidence, route
-from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier, Group, members
+from superpod.fabric.tiers import GRIDS, SWITCHED, Fabric, FabricTier, Group, members
 from superpod.fabric.topology import FloatArray
-
-GRIDS = ("full_mesh", "mesh", "torus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,9 +97,9 @@ def uniform(fabric: Fabric, group: Group | None = None) -> Classes | None:
     axes over switches, or groups that fill instances unevenly.
     """
     whole = group is None or (group.size == fabric.ranks_count and group.stride == 1)
-    held = [tier.ranks_count for tier in fabric.tiers] if group is None else [float(m) for m in members(fabric, group)]
-    reach = fabric.ranks_count if group is None else float(group.size * group.stride)
-    if group is not None and not _even(fabric, group):
+    group = group or Group(size=fabric.ranks_count)
+    held, reach = [float(count) for count in members(fabric, group)], float(group.size * group.stride)
+    if not whole and not _even(fabric, group):
         return None
     made = _Quotient()
     for place, tier in enumerate(fabric.tiers):
@@ -109,7 +107,7 @@ def uniform(fabric: Fabric, group: Group | None = None) -> Classes | None:
         if held[place] <= inner:
             continue
         if tier.structure in SWITCHED:
-            rails = tier.scale_out and (tier.wiring.levels_count or 1) > 1
+            rails = on_rails(tier)
             if rails and not whole:
                 return None
             halves = tier.bisection_frac < 1.0 and not rails

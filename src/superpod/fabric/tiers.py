@@ -12,6 +12,7 @@ from superpod.errors import CatalogueError, ScenarioError
 from superpod.result import Num
 
 SWITCHED = ("switch", "clos")
+GRIDS = ("full_mesh", "mesh", "torus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

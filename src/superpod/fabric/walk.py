@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superpod.fabric.paths import BLOCK, FAR, Frame, Hops, Scope, frame, mixed, table, whole_table
+from superpod.fabric.paths import BLOCK, FAR, LAST_HOP, Frame, Hops, Scope, frame, mixed, salt, table, whole_table
 from superpod.fabric.topology import SWITCH, BoolArray, FloatArray, IntArray, Topology, spread
 
 MODES = ("spray", "weighted", "dor", "single", "ecmp", "detour")
@@ -196,7 +196,7 @@ class Search:
         first = np.searchsorted(made.last_code, wanted)
         count = np.searchsorted(made.last_code, wanted, side="right") - first
         if self.mode in ONE_PATH:
-            link = made.last_link[first + self._choice(flows.where(walk.flow), count, 63)]
+            link = made.last_link[first + self._choice(flows.where(walk.flow), count, LAST_HOP)]
             found.append(Entries(flow=flows.number[walk.flow], link=link, share_frac=walk.share_frac))
             return
         who = np.repeat(np.arange(len(wanted)), count)
@@ -211,9 +211,8 @@ class Search:
             return np.zeros(len(count), dtype=np.int64)
         if self.mode == "single":
             return self.topology.nodes.place[flows.dst] % count
-        salt = np.uint64((self.seed * 1_000_003 + hop * 7_919) % 2**31)
         ends = flows.src.astype(np.uint64) * np.uint64(2**32) + flows.dst.astype(np.uint64)
-        return (mixed(mixed(ends) + salt) % count.astype(np.uint64)).astype(np.int64)
+        return (mixed(mixed(ends) + np.uint64(salt(self.seed, hop))) % count.astype(np.uint64)).astype(np.int64)
 
 
 def _beginnings(column: IntArray) -> IntArray:

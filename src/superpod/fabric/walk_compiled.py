@@ -9,14 +9,15 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from superpod.fabric import paths
 from superpod.fabric.flow_compiled import kernel
-from superpod.fabric.paths import FAR, Frame, Hops, Scope
+from superpod.fabric.paths import FAR, LAST_HOP, Frame, Hops, Scope
 from superpod.fabric.topology import BoolArray, FloatArray, IntArray, Topology
 
 ALL_PATHS, BY_DESTINATION, BY_HASH = 0, 1, 2
-LAST_HOP = 63
 NEAREST = -1
 inlined = njit(inline="always", _nrt=False)  # type: ignore[call-overload]  # as `kernel`
+mixed, salt = kernel(paths.mixed), kernel(paths.salt)
 
 
 class Tables(NamedTuple):
@@ -91,15 +92,6 @@ def follow(
     return counts, link, share
 
 
-@kernel
-def mixed(value):
-    """Return a hash of a 64-bit word; see `paths.mixed`."""
-    value = value + np.uint64(0x9E3779B97F4A7C15)
-    value = (value ^ (value >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    value = (value ^ (value >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return value ^ (value >> np.uint64(31))
-
-
 @inlined
 def pick(choice, seed, own_place, src, dst, count, hop):
     """Return which of `count` links a flow takes."""
@@ -107,9 +99,8 @@ def pick(choice, seed, own_place, src, dst, count, hop):
         return 0
     if choice == BY_DESTINATION:
         return own_place[dst] % count
-    salt = np.uint64((seed * 1_000_003 + hop * 7_919) % 2**31)
     ends = np.uint64(src) * np.uint64(4294967296) + np.uint64(dst)
-    return np.int64(mixed(mixed(ends) + salt) % np.uint64(count))
+    return np.int64(mixed(mixed(ends) + np.uint64(salt(seed, hop))) % np.uint64(count))
 
 
 @inlined

@@ -13,8 +13,7 @@ from superpod.catalog.schema import Cable, Pod
 from superpod.errors import MissingFactError, ScenarioError, UnreachableError
 from superpod.fabric.collectives.choice import Way
 from superpod.fabric.faults import Damage, fail
-from superpod.fabric.generators.rails import leaves_of
-from superpod.fabric.inventory import Inventory, TierParts, inventory
+from superpod.fabric.inventory import Inventory, TierParts, deeper, inventory
 from superpod.fabric.symmetric import usual_routing
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier, build, ranks_per_chip, scale_out_tier, side_tiers
 from superpod.fabric.topology import IntArray, Topology
@@ -30,6 +29,8 @@ from superpod.plan.fabric_result import (
     UseMap,
 )
 from superpod.plan.fabric_run import (
+    PORTS,
+    REACHED,
     Ground,
     at_efficiency,
     by_classes,
@@ -49,7 +50,6 @@ from superpod.plan.graph_parts import diameter, graph_parts, read_graph
 from superpod.plan.traffic_matrix import Traffic, aggregated, read_traffic
 
 MATRIX_MOST = 128
-PORTS, REACHED = "of port rates", "of what the transport reaches"
 DIFFERENT = 1.25
 """L0 and L2 further apart than this are remarked on."""
 Found = TypeVar("Found")
@@ -236,10 +236,8 @@ def _pod_notes(pod: Pod, fabric: Fabric) -> list[str]:
         said.append(f"switch chips of {', '.join(ideal)} are not published, drawn as one ideal switch")
     said += [
         f"leaves of {tier.name} are more than a spine has ports: a third level, which is not counted"
-        for tier in fabric.tiers
-        if tier.scale_out
-        and (tier.wiring.levels_count or 1) > 1
-        and not leaves_of(tier, round(fabric.ranks_count / fabric.ranks_per_chip)).fits
+        for place, tier in enumerate(fabric.tiers)
+        if deeper(fabric, place)
     ]
     links = {tier.link.id: tier.link for tier in fabric.tiers}.values()
     said += [

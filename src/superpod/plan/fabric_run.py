@@ -31,6 +31,8 @@ WIRE_FLOWS_MAX = 200_000
 AUTO_RANKS_MAX = 4_096
 PAIRS_MAX = 60_000_000
 """Pairs of flow and link that an exchange of all members may have: more take over 5 GB."""
+PORTS, REACHED = "of port rates", "of what the transport reaches"
+"""What a full link is full of: in titles of maps."""
 PASSES = {"all_reduce": 2.0, "broadcast": 0.0, "p2p": 0.0}
 
 
@@ -425,9 +427,8 @@ def together(ground: Ground, jobs: Sequence[JobQuestion]) -> tuple[tuple[JobAnsw
         for job, plan, time in zip(jobs, plans, played.jobs, strict=True)
     )
     whole = slower.topology if slower.topology is not None else played.topology
-    return answers, use_map(
-        "jobs together, of what the transport reaches", whole, played.topology, utilisation(played), ground.routing
-    )
+    shown = use_map(f"jobs together, {REACHED}", whole, played.topology, utilisation(played), ground.routing)
+    return answers, shown
 
 
 def members(first: int, count: int, stride: int, ranks_count: int, where: str) -> IntArray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from shapes import pairs, run
+from shapes import pairs, pod_fabric, run
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
 from superpod.catalog.schema import Cable
@@ -12,7 +12,7 @@ from superpod.fabric.faults import fail
 from superpod.fabric.generators import RANKS_MAX, draw
 from superpod.fabric.inventory import Inventory, injection, inventory
 from superpod.fabric.symmetric import uniform
-from superpod.fabric.tiers import Fabric, build, ranks_per_chip, scale_out_tier
+from superpod.fabric.tiers import Fabric, scale_out_tier
 from superpod.fabric.topology import HOST, SWITCH
 from superpod.fabric.transfer import Uniform, transfer
 
@@ -22,10 +22,7 @@ FACES = {"cube", "pod"}
 
 
 def fabric_of(name: str, pods: float | None = None) -> Fabric:
-    pod = CATALOGUE.pod(name)
-    chip = CATALOGUE.chip(pod.chip)
-    per_chip = ranks_per_chip(FactReader(kind="chips", entry=chip), chip.dies_count, pod)
-    return build(CATALOGUE, FactReader(kind="pods", entry=pod), pod, pods or pod.pods_count, per_chip)
+    return pod_fabric(CATALOGUE, name, pods)
 
 
 def counted(name: str) -> Inventory:

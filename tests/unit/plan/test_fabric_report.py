@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from shapes import pod_fabric
 from superpod.catalog.load import Catalogue
-from superpod.catalog.provenance import FactReader
 from superpod.errors import ScenarioError
 from superpod.fabric.collectives import choose
 from superpod.fabric.symmetric import usual_routing
-from superpod.fabric.tiers import Fabric, Group, build, ranks_per_chip
+from superpod.fabric.tiers import Group
 from superpod.plan.collective_steps import laid_out, rails, steps_of
 from superpod.plan.fabric_question import FabricQuestion, GraphFile, JobQuestion, MatrixFile
 from superpod.plan.fabric_report import fabric_report, topology_of
@@ -280,7 +280,7 @@ def test_a_broadcast_over_tiers_goes_from_the_outermost_in() -> None:
 def test_closed_forms_of_an_exchange_are_those_of_its_flows(pod: str) -> None:
     """Classes of equal flows are exact, so they judge the share of everyone; a dragonfly's closed form has no hops."""
     question = FabricQuestion(pod=pod, collective="all_to_all")
-    fabric = build_fabric(pod)
+    fabric = pod_fabric(CATALOGUE, pod)
     ground = Ground(fabric=fabric, topology=None, question=replace(question, routing=usual_routing(fabric)))
     ranks = np.arange(round(fabric.ranks_count))
     choice = chosen(ground, "all_to_all", ranks, 1, 1e9)
@@ -290,10 +290,3 @@ def test_closed_forms_of_an_exchange_are_those_of_its_flows(pod: str) -> None:
     direct = next(way for way in choice.ways if way.name == "direct")
     within = 0.04 if fabric.tiers[-1].structure == "dragonfly" else 2e-3
     assert classes.time_s == pytest.approx(direct.time_s, rel=within)
-
-
-def build_fabric(name: str) -> Fabric:
-    pod = CATALOGUE.pod(name)
-    chip = CATALOGUE.chip(pod.chip)
-    per_chip = ranks_per_chip(FactReader(kind="chips", entry=chip), chip.dies_count, pod)
-    return build(CATALOGUE, FactReader(kind="pods", entry=pod), pod, pod.pods_count, per_chip)

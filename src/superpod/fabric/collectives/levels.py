@@ -6,10 +6,8 @@ import numpy as np
 
 from superpod.catalog.calibration import Regime
 from superpod.fabric.structures import everyone_share, farthest_hops, filled_axes, neighbour_share
-from superpod.fabric.tiers import Fabric, FabricTier, Group, members
+from superpod.fabric.tiers import GRIDS, Fabric, FabricTier, Group, members
 from superpod.result import Num
-
-AXES = ("full_mesh", "mesh", "torus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,11 +122,11 @@ def crossing_shares(fabric: Fabric, held: list[Num], below: list[Num], size: Num
 
 def _runs_through(inside: FabricTier, outside: FabricTier | None) -> float:
     """Return how often what a tier of axes passes on to the tier outside runs along it: once in a grid of both."""
-    if outside is None or inside.structure not in AXES:
+    if outside is None or inside.structure not in GRIDS:
         return 0.0
     if outside.structure == "dragonfly":
         return 2.0
-    return 1.0 if outside.structure in AXES and outside.own_ports and inside.structure != "mesh" else 0.0
+    return 1.0 if outside.structure in GRIDS and outside.own_ports and inside.structure != "mesh" else 0.0
 
 
 def slowest(times: list[Num]) -> Num:

@@ -9,7 +9,7 @@ from superpod.fabric.generators.builder import Builder
 from superpod.fabric.generators.dragonfly import dragonfly
 from superpod.fabric.generators.drawn import Drawn
 from superpod.fabric.generators.grid import grid
-from superpod.fabric.generators.rails import rails
+from superpod.fabric.generators.rails import on_rails, rails
 from superpod.fabric.generators.switched import switched
 from superpod.fabric.tiers import Fabric, FabricTier
 from superpod.fabric.topology import RANK, Topology
@@ -43,7 +43,7 @@ def _inside(fabric: Fabric, place: int) -> int:
 
 def _switches(builder: Builder, drawn: Drawn, fabric: Fabric, place: int) -> Drawn:
     tier = fabric.tiers[place]
-    if tier.scale_out and (tier.wiring.levels_count or 1) > 1:
+    if on_rails(tier):
         return rails(builder, drawn, tier, round(fabric.ranks_per_chip))
     return switched(builder, drawn, tier, _inside(fabric, place), fabric.hosts)
 

@@ -24,6 +24,11 @@ class Leaves:
     fits: bool
 
 
+def on_rails(tier: FabricTier) -> bool:
+    """Return whether a tier is drawn as leaves of rails under spines: a scale-out network of several levels."""
+    return tier.scale_out and (tier.wiring.levels_count or 1) > 1
+
+
 def leaves_of(tier: FabricTier, chips: int) -> Leaves:
     """Return the leaves and spines of one plane: a leaf gives half of its ports to chips of its rail.
 
