@@ -78,7 +78,8 @@ class Regime:
 class Exchange:
     """Sends and receives of a collective library: `base_s` to begin, `post_s` for each peer.
 
-    `everyone_frac` is the share of the transport's efficiency that an all-to-all reaches, `pair_frac` that of one pair.
+    `everyone_frac` is the share of the transport's efficiency that an all-to-all reaches, `pair_frac` that of one pair,
+    which no pair of an all-to-all passes either.
     """
 
     base_s: float
@@ -92,6 +93,7 @@ class ExpertKernels:
     """Kernels that carry tokens to experts and back: what beginning each way costs, and how that grows with the peers.
 
     `doubling_s` is paid for each doubling of the ranks (the last of more peers answers later), `post_s` for each peer.
+    `combine_rate_frac` is the share of the way back where it differs from `rate_frac`.
     """
 
     dispatch_s: float
@@ -99,6 +101,22 @@ class ExpertKernels:
     doubling_s: float
     post_s: float
     rate_frac: float
+    combine_rate_frac: float | None = None
+
+
+@record
+class PeerKernels:
+    """All-reduce kernels of serving engines, in which each rank reads its peers' buffers over a switch.
+
+    `base_s` is what beginning costs, `post_s` the flag of each peer, `pass_s` the second pass of the two-shot kernel;
+    `one_shot_frac` and `two_shot_frac` are the shares of the transport's efficiency that the kernels reach.
+    """
+
+    base_s: float
+    post_s: float
+    pass_s: float
+    one_shot_frac: float
+    two_shot_frac: float
 
 
 @record
@@ -116,6 +134,8 @@ class LinkCalibration:
 
     `efficiency_frac` is the one share of bandwidth that the transport reaches; regimes and kernels have shares of it.
     `hop_s` is the latency of a hop on the machine where steps were measured: a longer hop adds what it is longer.
+    `own_copy_bytes_per_s` is how fast a ring copies a rank's own part, once, beside what it sends; `exchange_short` is how
+    the library sends short messages where that differs; `peer_kernels` are what serving engines run in its place.
     `algorithms` are those that the library runs over switches; beside them `hierarchical` says that it runs tier by
     tier, `all_paths` that one pair may use all links of a mesh. `overlap_tax_frac` is how much kernels slow down per
     second of transfers beside them.
@@ -134,6 +154,9 @@ class LinkCalibration:
     band_frac: float
     overlap_tax_frac: float
     in_network: InNetwork | None = None
+    own_copy_bytes_per_s: float | None = None
+    exchange_short: Exchange | None = None
+    peer_kernels: PeerKernels | None = None
     borrowed_from: str = ""
     note: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)

@@ -81,6 +81,7 @@ def readers(catalogue: Catalogue) -> dict[str, Callable[[str], object]]:
         "cables": catalogue.cable,
         "models": catalogue.model,
         "claims": catalogue.claim,
+        "software": catalogue.software,
     }
 
 

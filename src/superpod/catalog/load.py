@@ -15,6 +15,7 @@ from superpod.catalog.provenance import Source
 from superpod.catalog.read import Tree, build_entry, read_toml, validated
 from superpod.catalog.record import record
 from superpod.catalog.schema import Cable, Chip, Facility, Pod
+from superpod.catalog.software import Software
 from superpod.errors import CatalogueError, UnknownNameError
 
 T = TypeVar("T")
@@ -29,6 +30,7 @@ KINDS: Mapping[str, type[Any]] = {
     "links": LinkCalibration,
     "cables": Cable,
     "claims": Claim,
+    "software": Software,
 }
 SINGULAR = {
     "chips": "chip",
@@ -38,6 +40,7 @@ SINGULAR = {
     "links": "link",
     "cables": "cable",
     "claims": "claim",
+    "software": "software",
 }
 NOT_INHERITED = {"published", "power", "price", "aliases"}  # a cascade has its own, or none
 
@@ -88,6 +91,10 @@ class Catalogue:
     def claim(self, name: str) -> Claim:
         """Return a published claim by id or alias."""
         return self._entry("claims", Claim, name)
+
+    def software(self, name: str) -> Software:
+        """Return a release of a serving engine or training framework by id or alias."""
+        return self._entry("software", Software, name)
 
     def sources(self) -> Mapping[str, Source]:
         """Return all cited publications by id."""

@@ -1,0 +1,40 @@
+"""What a release of a serving engine or training framework does between kernels; a prediction names the one it assumes."""
+
+from collections.abc import Mapping
+from dataclasses import field
+from typing import Literal
+
+from superpod.catalog.provenance import Fact
+from superpod.catalog.record import record
+
+
+@record
+class Software:
+    """A serving engine or training framework in one release: what the host costs, and its defaults.
+
+    Kernels that are not replayed as a captured graph are launched one by one, `layer_s` a layer of a forward pass, and
+    the device waits where that takes longer than the kernels. `gap_s` passes between two steps with the device idle,
+    `sequence_s` more for each sequence of the batch. `graphs` says whether decode steps are captured, `scheduling`
+    whether prompts ride along in decode steps (`mixed`) or take turns with them (`alternate`), `own_collectives`
+    whether small collectives inside a node run in the engine's own kernels. `band_frac` is how far releases of one
+    engine lie apart. `tables` names the engine in tables of measured operators.
+    """
+
+    id: str
+    version: str
+    name: str
+    phase: Literal["serving", "training"]
+    scheduling: Literal["mixed", "alternate"]
+    graphs: bool
+    own_collectives: bool
+    layer_s: float
+    gap_s: float
+    sequence_s: float
+    step_tokens_count: float
+    sequences_count: float
+    memory_frac: float
+    band_frac: float
+    tables: str = ""
+    aliases: tuple[str, ...] = ()
+    note: str = ""
+    facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)
