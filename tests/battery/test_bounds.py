@@ -57,7 +57,7 @@ def test_serving_stays_under_the_roofline_and_in_memory(pod: str, model: str) ->
         return
     assert best.tpot_s <= SERVING.tpot_s
     assert best.ttft_s <= SERVING.ttft_s
-    budget = usable_bytes(system.device.memory_bytes)
+    budget = usable_bytes(system.engine)
     assert best.decode.memory.total_bytes <= budget
     assert best.prefill.memory.total_bytes <= budget
     layout = best.decode.layout

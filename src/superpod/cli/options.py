@@ -149,6 +149,9 @@ def machine(command: Command) -> Command:
     command = click.option("--facility", default="us-large", show_default=True, metavar="NAME", help="The building.")(
         command
     )
+    command = click.option(
+        "--software", default="", metavar="RELEASE", help="Engine or framework whose host costs and defaults apply."
+    )(command)
     return click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)(command)
 
 
@@ -267,6 +270,7 @@ def scenario(model: str, pod: str, work: Training | Serving, options: Mapping[st
         cards=cards,
         precision=options["precision"],
         facility=options["facility"],
+        software=options.get("software", ""),
         fixed=fixed if isinstance(work, Training) else {},
     )
 

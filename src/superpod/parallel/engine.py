@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from superpod.catalog.model_spec import ModelSpec
+from superpod.catalog.software import Software
 from superpod.compute.cost import op_time
 from superpod.compute.device import Device
 from superpod.fabric.tiers import Fabric
@@ -13,12 +14,13 @@ from superpod.workload.precision import Precision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A model in a number format on ranks of one kind, joined by one fabric."""
+    """A model in a number format on ranks of one kind, joined by one fabric, run by one release of software."""
 
     spec: ModelSpec
     device: Device
     fabric: Fabric
     precision: Precision
+    software: Software
 
     def seconds(self, operators: tuple[Op, ...]) -> Num:
         """Return the time of kernels that run one after another on one rank."""

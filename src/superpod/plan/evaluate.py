@@ -110,6 +110,8 @@ def notes(made: Machine) -> tuple[str, ...]:
     skipped = unpublished_rates(made)
     if skipped:
         said.append(f"{', '.join(skipped)} of {made.chip.name} is not published, so this runs in {made.precision.name}")
+    software = made.software
+    said.append(f"assumes {software.name}" + (f": {software.note}" if software.note else ""))
     calibration = made.device.calibration
     if calibration.borrowed_from:
         said.append(f"operator efficiencies of {made.chip.name} are partly borrowed from {calibration.borrowed_from}")

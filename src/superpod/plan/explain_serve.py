@@ -136,7 +136,7 @@ def metrics(machine: Machine, work: Serving, best: Deployment) -> tuple[Metric, 
 
 def memory_pools(machine: Machine, best: Deployment) -> tuple[tuple[str, tuple[Share, ...]], ...]:
     """Return what fills a rank of each pool."""
-    reserve = machine.device.memory_bytes - usable_bytes(machine.device.memory_bytes)
+    reserve = machine.device.memory_bytes - usable_bytes(machine.engine)
 
     def parts(memory: ServingMemory) -> tuple[Share, ...]:
         return (
@@ -150,7 +150,7 @@ def memory_pools(machine: Machine, best: Deployment) -> tuple[tuple[str, tuple[S
 
 def memory_limit(machine: Machine, memory: ServingMemory) -> Limit:
     """Return the memory limit of a decode rank, the engine's reserve counted as needed."""
-    reserve = machine.device.memory_bytes - usable_bytes(machine.device.memory_bytes)
+    reserve = machine.device.memory_bytes - usable_bytes(machine.engine)
     return Limit(
         code="memory",
         what="device memory of a decode rank",
@@ -218,7 +218,7 @@ def why_slower(item: Deployment, best: Deployment) -> str:
 def infeasible(machine: Machine, work: Serving, found: ServeSearch) -> InfeasibleError:
     """Return the error that says whether memory or a target is out of reach, and by how much."""
     where = f"pods/{machine.pod.id}"
-    budget = usable_bytes(machine.device.memory_bytes)
+    budget = usable_bytes(machine.engine)
     if found.fastest is None and found.smallest is not None:
         least = float(found.smallest.memory.total_bytes)
         need = least / budget

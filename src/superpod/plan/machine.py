@@ -10,6 +10,7 @@ from superpod.catalog.load import Catalogue
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import Fact, FactReader, UsedFact
 from superpod.catalog.schema import Chip, Pod
+from superpod.catalog.software import Software
 from superpod.compute.device import Device, device, supported
 from superpod.errors import ScenarioError, UnknownNameError
 from superpod.fabric.tiers import Fabric, build, ranks_per_chip
@@ -32,6 +33,7 @@ class Machine:
     device: Device
     fabric: Fabric
     precision: Precision
+    software: Software
     pods_count: float
     cards_count: float
     facts: tuple[UsedFact, ...]
@@ -39,7 +41,13 @@ class Machine:
     @property
     def engine(self) -> Engine:
         """What a pass over the model needs."""
-        return Engine(spec=self.spec, device=self.device, fabric=self.fabric, precision=self.precision)
+        return Engine(
+            spec=self.spec,
+            device=self.device,
+            fabric=self.fabric,
+            precision=self.precision,
+            software=self.software,
+        )
 
     @property
     def ranks_count(self) -> int:
@@ -67,7 +75,8 @@ def machine(catalogue: Catalogue, scenario: Scenario) -> Machine:
             pods_count=pods_count,
             ideal=True,
         )
-    measured = [FactReader(kind="calibration", entry=calibration)]
+    software = choose_software(catalogue, scenario)
+    measured = [FactReader(kind="calibration", entry=calibration), FactReader(kind="software", entry=software)]
     measured += [
         FactReader(kind="links", entry=link) for link in {tier.link.id: tier.link for tier in fabric.tiers}.values()
     ]
@@ -83,6 +92,7 @@ def machine(catalogue: Catalogue, scenario: Scenario) -> Machine:
         device=made,
         fabric=fabric,
         precision=precision,
+        software=software,
         pods_count=pods_count,
         cards_count=cards,
         facts=(model_fact(spec), *chip_reader.cited(), *pod_reader.cited(), *fits),
@@ -139,3 +149,17 @@ def choose_precision(chip: Chip, scenario: Scenario) -> Precision:
         return PRECISIONS[scenario.precision]
     order = AUTO_TRAIN if isinstance(scenario.work, Training) else AUTO_SERVE
     return next((PRECISIONS[name] for name in order if supported(chip, PRECISIONS[name].matmul)), PRECISIONS["bf16"])
+
+
+def choose_software(catalogue: Catalogue, scenario: Scenario) -> Software:
+    """Return the release that the scenario names, or what current ones of its phase have in common.
+
+    Raises UnknownNameError for a release that is not catalogued, ScenarioError for one of the other phase.
+    """
+    phase = "training" if isinstance(scenario.work, Training) else "serving"
+    found = catalogue.software(scenario.software or phase)
+    if found.phase != phase:
+        raise ScenarioError(
+            f"{found.name} is software for {found.phase}", where="--software", hint=f"this question is about {phase}"
+        )
+    return found

@@ -35,6 +35,7 @@ class Scenario:
 
     `cards` or `pods` sizes the machine (both None: the pod as catalogued). `precision` is a row of
     `workload.precision.PRECISIONS` or `auto`. `fixed` pins layout degrees, e.g. {"tensor": 8}.
+    `software` names the release whose host costs and defaults are assumed; empty: what current ones have in common.
     """
 
     model: str
@@ -46,3 +47,4 @@ class Scenario:
     facility: str = "us-large"
     fixed: Mapping[str, float | str] = field(default_factory=dict)
     ideal_fabric: bool = False
+    software: str = ""

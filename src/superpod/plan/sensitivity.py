@@ -64,7 +64,7 @@ def _moved(catalogue: Catalogue, scenario: Scenario, price: Repricer, used: Used
 
 
 def _priced(catalogue: Catalogue, scenario: Scenario, price: Repricer, used: UsedFact, value: float) -> float:
-    if not used.where.startswith(("chips/", "pods/", "calibration/", "links/")):
+    if not used.where.startswith(("chips/", "pods/", "calibration/", "links/", "software/")):
         return price(machine(catalogue, scenario))
     moved = replace(catalogue, overrides={**catalogue.overrides, used.where: value})
     return price(machine(moved, scenario))

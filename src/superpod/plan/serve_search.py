@@ -74,7 +74,7 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
     engine = machine.engine
     decoding = decode_columns(machine, engine, requests, fixed)
     prefilling = prefill_columns(machine, engine, requests)
-    budget = usable_bytes(machine.device.memory_bytes)
+    budget = usable_bytes(machine.engine)
     fits = np.asarray(decoding.memory.total_bytes <= budget)
     quick = np.asarray(decoding.tpot_s <= work.tpot_s)
     found: list[Deployment] = []

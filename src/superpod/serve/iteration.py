@@ -12,6 +12,7 @@ from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import Groups, groups
 from superpod.result import Num, Term, total
+from superpod.serve.host import host_time
 from superpod.workload.build import head, layer
 from superpod.workload.phase import Phase
 
@@ -33,7 +34,7 @@ class Part:
 
 
 def pass_time(engine: Engine, layout: Layout, phase: Phase) -> Term:
-    """Return the time of one pass of `phase` over all layers and the vocabulary projection.
+    """Return the time of one pass of `phase` over all layers and the vocabulary projection, the host's share with it.
 
     Each layer runs its kernels and then waits for its collectives; where splitting the batch in two and letting one
     half compute while the other's tokens travel is faster, that is used (arXiv 2506.12708, section 4.2.3).
@@ -44,7 +45,12 @@ def pass_time(engine: Engine, layout: Layout, phase: Phase) -> Term:
         spent = spent.plus(_layer(engine, group, layout, placed, phase), float(group.count))
     hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, layout.tensor)
     hops = np.where(layout.pipeline > 1, (layout.pipeline - 1.0) * hop, 0.0)
-    return _term(phase.kind, spent, _projection(engine, layout, phase), hops)
+    device = _term(phase.kind, spent, _projection(engine, layout, phase), hops)
+    captured = engine.software.graphs and phase.kind == "decode"
+    host = host_time(
+        engine.software, device.time_s, float(engine.spec.layers_count), phase.sequences, captured=captured
+    )
+    return total(device.name, *device.parts, Term(name="host", time_s=host))
 
 
 def draft_time(engine: Engine, layout: Layout, phase: Phase, draft_tokens: int) -> Term:

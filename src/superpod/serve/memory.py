@@ -12,8 +12,6 @@ from superpod.workload.build import kv_cache_bytes
 from superpod.workload.parameters import count_parameters, expert_params
 from superpod.workload.precision import Precision
 
-USABLE_FRAC = 0.9  # serving engines leave a tenth to activations and libraries (vLLM's gpu_memory_utilization default)
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServingMemory:
@@ -63,6 +61,6 @@ def weights_bytes(spec: ModelSpec, layout: Layout, precision: Precision) -> Num:
     return held * fullest + tables / np.minimum(layout.pipeline, 2.0)
 
 
-def usable_bytes(memory_bytes: float) -> float:
-    """Return what an engine allots to weights and caches."""
-    return memory_bytes * USABLE_FRAC
+def usable_bytes(engine: Engine) -> float:
+    """Return what an engine allots to weights and caches: its share of a rank's memory."""
+    return engine.device.memory_bytes * engine.software.memory_frac
