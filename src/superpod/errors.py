@@ -6,6 +6,7 @@ SuperpodError                 base: message, where, hint; the command line print
 │   └── MissingFactError      the entry exists, but nobody has published this number
 ├── NoBasisError              no calibration or rate to compute from (a dtype the chip lacks)
 ├── ScenarioError             the question contradicts itself (world size, degrees, batch)
+├── MeasurementError          a file of measurements is wrong
 ├── UnreachableError          a transfer whose ends no path joins
 └── InfeasibleError           nothing in the searched space fits; carries the closest misses
 """
@@ -54,6 +55,10 @@ class NoBasisError(SuperpodError):
 
 class ScenarioError(SuperpodError):
     """The question contradicts itself."""
+
+
+class MeasurementError(SuperpodError):
+    """A file of measurements is wrong."""
 
 
 class UnreachableError(SuperpodError):

@@ -11,9 +11,60 @@ ELEMENTWISE = "elementwise"
 SOFTMAX = "softmax"  # row-wise, several sweeps over its input
 
 
+FULL, LATENT, INDEX, LINEAR = "full", "latent", "index", "linear"  # forms of attention, see AttentionShape
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AttentionShape:
+    """What an attention kernel works on.
+
+    `form` is `full` (keys and values a head: multi-head, grouped-query, or latent attention expanded), `latent`
+    (absorbed: one key of head_dim for all heads, its first value_dim are the value), `index` (scores of a sparse
+    indexer, no values) or `linear` (a state of head_dim x value_dim a head). Each of `query_tokens` queries of each
+    sequence looks at `context` of the `keys` on average. `window_count` and `selected_count` (a sparse choice) are 0
+    where there is none. `kv_bytes` is the size of an element of the cache.
+    """
+
+    form: str
+    sequences: Num
+    query_tokens: Num
+    keys: Num
+    context: Num
+    heads: Num
+    kv_heads: Num
+    head_dim: float
+    value_dim: float
+    causal: bool = True
+    window_count: float = 0.0
+    selected_count: float = 0.0
+    kv_bytes: float = 2.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExpertShape:
+    """The mixture of experts that a grouped product is part of.
+
+    `tokens` of all `ranks` together choose `top_k` of `experts_count` experts; each of `ranks` holds its share of them,
+    cut again over `tensor_ranks`. `width` is that of a whole expert.
+    """
+
+    tokens: Num
+    hidden: float
+    width: float
+    top_k: float
+    experts_count: float
+    ranks: Num
+    tensor_ranks: Num
+    gated: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Op:
-    """One kernel. A GEMM is `groups` products of (rows x depth) by (depth x columns)."""
+    """One kernel. A GEMM is `groups` products of (rows x depth) by (depth x columns).
+
+    `element_bytes` are those of the weights and of the activations of a product; `scaling` says how its narrow format
+    is scaled: `tensor` (a scale a tensor or a row), `block` (a scale a block of elements), empty for 16 bits and more.
+    """
 
     name: str
     kind: str
@@ -26,6 +77,10 @@ class Op:
     groups: Num = 1.0
     backward_ratio: float = 2.0
     kernels_count: float = 1.0
+    element_bytes: tuple[float, float] = (2.0, 2.0)
+    scaling: str = ""
+    attention: AttentionShape | None = None
+    experts: ExpertShape | None = None
 
 
 def gemm(
@@ -38,6 +93,8 @@ def gemm(
     element_bytes: tuple[float, float],
     groups: Num = 1.0,
     read_groups: Num | None = None,
+    scaling: str = "",
+    experts: ExpertShape | None = None,
 ) -> Op:
     """Return a (grouped) matrix product.
 
@@ -58,6 +115,9 @@ def gemm(
         columns=columns,
         depth=depth,
         groups=groups,
+        element_bytes=element_bytes,
+        scaling=scaling,
+        experts=experts,
     )
 
 

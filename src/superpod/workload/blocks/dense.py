@@ -1,5 +1,7 @@
 """The feed-forward block that every token passes."""
 
+from functools import partial
+
 from superpod.catalog.model_spec import DenseFeedForward
 from superpod.result import Num
 from superpod.workload.op import Op, elementwise, gemm
@@ -18,8 +20,9 @@ def products(name: str, tokens: Num, hidden: int, width: Num, *, gated: bool, pr
     """Return up, activation and down products of `tokens` rows through a feed-forward of `width`."""
     size = (precision.weight_bytes, precision.activation_bytes)
     fan = 2.0 if gated else 1.0
+    product = partial(gemm, rows=tokens, dtype=precision.matmul, element_bytes=size, scaling=precision.scaling)
     return (
-        gemm(f"{name} up", rows=tokens, columns=fan * width, depth=hidden, dtype=precision.matmul, element_bytes=size),
+        product(f"{name} up", columns=fan * width, depth=hidden),
         elementwise(f"{name} activation", tokens * width * (fan + 1.0) * 2.0),
-        gemm(f"{name} down", rows=tokens, columns=hidden, depth=width, dtype=precision.matmul, element_bytes=size),
+        product(f"{name} down", columns=hidden, depth=width),
     )

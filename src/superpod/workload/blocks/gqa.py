@@ -6,7 +6,17 @@ import numpy as np
 
 from superpod.catalog.model_spec import GroupedQueryAttention
 from superpod.result import Num
-from superpod.workload.op import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, SOFTMAX, Op, elementwise, gemm
+from superpod.workload.op import (
+    ATTENTION,
+    DECODE_ATTENTION,
+    ELEMENTWISE,
+    FULL,
+    SOFTMAX,
+    AttentionShape,
+    Op,
+    elementwise,
+    gemm,
+)
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
 
@@ -21,7 +31,7 @@ def operators(
     query_width, output_width = heads * attention.head_dim, heads * value_dim
     kv_width = kv_heads * (attention.head_dim + value_dim)
     gate = output_width if attention.output_gate else 0.0
-    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size)
+    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size, scaling=precision.scaling)
     return (
         product("qkv", columns=query_width + kv_width + gate, depth=hidden),
         elementwise("rope", phase.tokens * (query_width + kv_heads * attention.head_dim) * 4.0, backward_ratio=1.0),
@@ -52,6 +62,20 @@ def core(attention: GroupedQueryAttention, phase: Phase, part: Partition, precis
             depth=attention.head_dim,
             groups=phase.sequences * heads,
             backward_ratio=2.5,
+            attention=AttentionShape(
+                form=FULL,
+                sequences=phase.sequences,
+                query_tokens=phase.tokens / phase.sequences,
+                keys=phase.keys,
+                context=context,
+                heads=heads,
+                kv_heads=kv_heads,
+                head_dim=attention.head_dim,
+                value_dim=attention.value_dim or attention.head_dim,
+                causal=phase.kind != "decode",
+                window_count=float(attention.window_count or 0),
+                kv_bytes=precision.kv_bytes,
+            ),
         ),
     )
 

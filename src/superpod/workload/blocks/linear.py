@@ -4,7 +4,7 @@ from functools import partial
 
 from superpod.catalog.model_spec import LinearAttention
 from superpod.result import Num
-from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, elementwise, gemm
+from superpod.workload.op import ATTENTION, DECODE_ATTENTION, LINEAR, AttentionShape, Op, elementwise, gemm
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
 
@@ -21,7 +21,7 @@ def operators(
     heads, key_heads = attention.heads_count / part.tensor, attention.key_heads_count / part.tensor
     keys, values = key_heads * attention.key_dim, heads * attention.value_dim
     size = (precision.weight_bytes, precision.activation_bytes)
-    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size)
+    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size, scaling=precision.scaling)
     state = heads * attention.key_dim * attention.value_dim
     decode = phase.kind == "decode"
     chunk = 0.0 if decode else CHUNK * (attention.key_dim + attention.value_dim) * heads
@@ -39,6 +39,18 @@ def operators(
             depth=attention.key_dim,
             groups=phase.sequences * heads,
             backward_ratio=2.5,
+            attention=AttentionShape(
+                form=LINEAR,
+                sequences=phase.sequences,
+                query_tokens=phase.tokens / phase.sequences,
+                keys=phase.keys,
+                context=phase.context,
+                heads=heads,
+                kv_heads=key_heads,
+                head_dim=attention.key_dim,
+                value_dim=attention.value_dim,
+                kv_bytes=4.0,
+            ),
         ),
         product("attention out", columns=hidden, depth=values),
     )

@@ -6,7 +6,7 @@ import numpy as np
 
 from superpod.catalog.model_spec import LatentAttention
 from superpod.result import Num
-from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, elementwise, gemm
+from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, INDEX, LATENT, AttentionShape, Op, elementwise, gemm
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
 
@@ -21,7 +21,7 @@ def operators(
     """
     heads = attention.heads_count / part.tensor
     size = (precision.weight_bytes, precision.activation_bytes)
-    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size)
+    product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size, scaling=precision.scaling)
     query_width = heads * (attention.qk_nope_dim + attention.qk_rope_dim)
     query_depth = attention.q_lora_rank or hidden
     latent = attention.kv_lora_rank + attention.qk_rope_dim
@@ -51,6 +51,7 @@ def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
             depth=attention.kv_lora_rank,
             dtype=precision.matmul,
             element_bytes=(precision.weight_bytes, precision.activation_bytes),
+            scaling=precision.scaling,
         ),
         elementwise("rope", phase.tokens * heads * width * 4.0, backward_ratio=1.0),
         # Keys are put together from their two parts: read both, write both.
@@ -66,6 +67,18 @@ def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
             depth=width,
             groups=phase.sequences * heads,
             backward_ratio=2.5,
+            attention=AttentionShape(
+                form=FULL,
+                sequences=phase.sequences,
+                query_tokens=phase.tokens / phase.sequences,
+                keys=phase.keys,
+                context=context,
+                heads=heads,
+                kv_heads=heads,
+                head_dim=width,
+                value_dim=value,
+                selected_count=float(attention.sparse_top_k_count or 0),
+            ),
         ),
     )
 
@@ -89,6 +102,20 @@ def absorbed(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
             columns=keys,
             depth=latent + rope,
             groups=phase.sequences,
+            attention=AttentionShape(
+                form=LATENT,
+                sequences=phase.sequences,
+                query_tokens=phase.tokens / phase.sequences,
+                keys=phase.keys,
+                context=selected(attention, phase.context),
+                heads=heads,
+                kv_heads=1.0,
+                head_dim=latent + rope,
+                value_dim=latent,
+                causal=False,
+                selected_count=float(attention.sparse_top_k_count or 0),
+                kv_bytes=precision.kv_bytes,
+            ),
         ),
         product("absorb values", columns=attention.v_dim, depth=latent),
     )
@@ -108,6 +135,7 @@ def indexer(attention: LatentAttention, hidden: int, phase: Phase, precision: Pr
             depth=attention.q_lora_rank or hidden,
             dtype=precision.matmul,
             element_bytes=size,
+            scaling=precision.scaling,
         ),
         Op(
             name="indexer scores",
@@ -119,6 +147,19 @@ def indexer(attention: LatentAttention, hidden: int, phase: Phase, precision: Pr
             columns=phase.keys,
             depth=float(dim),
             groups=phase.sequences * heads,
+            attention=AttentionShape(
+                form=INDEX,
+                sequences=phase.sequences,
+                query_tokens=phase.tokens / phase.sequences,
+                keys=phase.keys,
+                context=phase.context,
+                heads=heads,
+                kv_heads=1.0,
+                head_dim=dim,
+                value_dim=0.0,
+                causal=phase.kind != "decode",
+                kv_bytes=precision.activation_bytes,
+            ),
         ),
     )
 

@@ -7,7 +7,7 @@ import numpy as np
 from superpod.catalog.model_spec import MixtureOfExperts
 from superpod.result import Num
 from superpod.workload.blocks.dense import products
-from superpod.workload.op import Op, elementwise, gemm
+from superpod.workload.op import ExpertShape, Op, elementwise, gemm
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
 
@@ -46,7 +46,23 @@ def routed(ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, pr
     width = ffn.width_count / part.expert_tensor
     fan = 2.0 if ffn.gated else 1.0
     product = partial(
-        gemm, rows=visits / slots, groups=slots, read_groups=touched, dtype=precision.matmul, element_bytes=size
+        gemm,
+        rows=visits / slots,
+        groups=slots,
+        read_groups=touched,
+        dtype=precision.matmul,
+        element_bytes=size,
+        scaling=precision.scaling,
+        experts=ExpertShape(
+            tokens=tokens * part.expert,
+            hidden=float(hidden),
+            width=float(ffn.width_count),
+            top_k=float(ffn.top_k),
+            experts_count=float(ffn.experts_count),
+            ranks=part.expert,
+            tensor_ranks=part.expert_tensor,
+            gated=ffn.gated,
+        ),
     )
     return (
         product("experts up", columns=fan * width, depth=hidden),

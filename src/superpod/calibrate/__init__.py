@@ -1,0 +1,1 @@
+"""Fits of operator efficiencies to measured operators."""
