@@ -22,10 +22,11 @@ DTYPE_BYTES: Mapping[str, float] = {"bf16": 2.0, "fp8": 1.0, "int8": 1.0, "fp4":
 
 @record
 class Memory:
-    """Device memory of one package."""
+    """Device memory of one package; `visible_bytes` is what the driver offers, where that is known and differs."""
 
     capacity_bytes: float | None
     bandwidth_bytes_per_s: float | None
+    visible_bytes: float | None = None
 
 
 @record

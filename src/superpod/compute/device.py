@@ -28,11 +28,18 @@ def device(
     """
     return Device(
         matrix_flop_per_s={dtype: rate(reader, chip, dtype) / ranks_per_chip for dtype in dict.fromkeys(dtypes)},
-        memory_bytes=reader.number("memory.capacity_bytes", chip.memory.capacity_bytes) / ranks_per_chip,
+        memory_bytes=visible_bytes(reader, chip) / ranks_per_chip,
         memory_bytes_per_s=reader.number("memory.bandwidth_bytes_per_s", chip.memory.bandwidth_bytes_per_s)
         / ranks_per_chip,
         calibration=calibration,
     )
+
+
+def visible_bytes(reader: FactReader, chip: Chip) -> float:
+    """Return the memory that the driver offers, or the printed capacity where nobody says."""
+    if chip.memory.visible_bytes is not None:
+        return reader.number("memory.visible_bytes", chip.memory.visible_bytes)
+    return reader.number("memory.capacity_bytes", chip.memory.capacity_bytes)
 
 
 def rate(reader: FactReader, chip: Chip, dtype: str) -> float:
