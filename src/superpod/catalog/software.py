@@ -16,7 +16,9 @@ class Software:
     the device waits where that takes longer than the kernels. `gap_s` passes between two steps with the device idle,
     `sequence_s` more for each sequence of the batch. `graphs` says whether decode steps are captured, `scheduling`
     whether prompts ride along in decode steps (`mixed`) or take turns with them (`alternate`), `own_collectives`
-    whether small collectives inside a node run in the engine's own kernels. `band_frac` is how far releases of one
+    whether small collectives inside a node run in the engine's own kernels, `reserves_output` whether a request is
+    admitted only when its whole output fits, `memory_of` what `memory_frac` is a share of: `all` memory, or what
+    weights leave `free`. `band_frac` is how far releases of one
     engine lie apart. `tables` names the engine in tables of measured operators.
     """
 
@@ -27,6 +29,8 @@ class Software:
     scheduling: Literal["mixed", "alternate"]
     graphs: bool
     own_collectives: bool
+    reserves_output: bool
+    memory_of: Literal["all", "free"]
     layer_s: float
     gap_s: float
     sequence_s: float

@@ -55,15 +55,20 @@ class Machine:
         return round(self.cards_count * self.fabric.ranks_per_chip)
 
 
-def machine(catalogue: Catalogue, scenario: Scenario) -> Machine:
-    """Resolve a scenario; raise UnknownNameError, MissingFactError, NoBasisError or ScenarioError."""
-    spec = read_model(catalogue, scenario.model)
+def machine(
+    catalogue: Catalogue, scenario: Scenario, *, spec: ModelSpec | None = None, precision: Precision | None = None
+) -> Machine:
+    """Resolve a scenario; raise UnknownNameError, MissingFactError, NoBasisError or ScenarioError.
+
+    A model or a number format at hand stands for the names of the scenario.
+    """
+    spec = spec or read_model(catalogue, scenario.model)
     pod = catalogue.pod(scenario.pod)
     chip = catalogue.chip(pod.chip)
     pods_count, cards = size(pod, scenario)
     pod_reader, chip_reader = FactReader(kind="pods", entry=pod), FactReader(kind="chips", entry=chip)
     per_chip = ranks_per_chip(chip_reader, chip.dies_count, pod)
-    precision = choose_precision(chip, scenario)
+    precision = precision or choose_precision(chip, scenario)
     calibration = catalogue.calibration(chip.calibration)
     made = device(chip_reader, chip, calibration, per_chip, (precision.matmul, precision.attention, "bf16"))
     fabric = build(catalogue, pod_reader, pod, pods_count, per_chip)

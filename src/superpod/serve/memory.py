@@ -64,3 +64,12 @@ def weights_bytes(spec: ModelSpec, layout: Layout, precision: Precision) -> Num:
 def usable_bytes(engine: Engine) -> float:
     """Return what an engine allots to weights and caches: its share of a rank's memory."""
     return engine.device.memory_bytes * engine.software.memory_frac
+
+
+def cache_budget(engine: Engine, held_bytes: Num) -> Num:
+    """Return what is left to caches on a rank that holds `held_bytes` of weights: a share of all memory or of the rest.
+
+    Not positive where the weights do not fit.
+    """
+    memory, share = engine.device.memory_bytes, engine.software.memory_frac
+    return share * (memory - held_bytes) if engine.software.memory_of == "free" else share * memory - held_bytes
