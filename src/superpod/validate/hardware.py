@@ -31,8 +31,8 @@ class Row:
 class Place:
     """Where a point was measured.
 
-    `cards` are packages, as the catalogue counts them; `network_bytes_per_s` is the scale-out rate of one card where the
-    text prints its own, else None.
+    `cards` are packages, as the catalogue counts them; `network_bytes_per_s` is the scale-out rate of one card where
+    the text prints its own, else None.
     """
 
     pod: str

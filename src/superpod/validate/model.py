@@ -72,16 +72,15 @@ def model_of(catalogue: Catalogue, model: Mapping[str, Any]) -> ModelSpec:
 
 
 def _catalogued(catalogue: Catalogue, name: str) -> ModelSpec | None:
-    """Return the catalogue's entry of a printed name, None where it has none."""
-    plain = name.rsplit("/", 1)[-1].strip()
-    for candidate in (plain, _slug(plain), CATALOGUED.get(_key(plain), "")):
-        try:
-            return catalogue.model(candidate)
-        except UnknownNameError:
-            continue
-    wanted = _key(plain)
+    """Return the catalogue's entry of a printed name, with or without its owner before a slash; None without one."""
     ids = {_key(entry): entry for entry in catalogue.names("models")}
-    return catalogue.model(ids[wanted]) if wanted in ids else None
+    for plain in (name, name.rsplit("/", 1)[-1]):
+        for candidate in (plain, _slug(plain), CATALOGUED.get(_key(plain), ""), ids.get(_key(plain), "")):
+            try:
+                return catalogue.model(candidate)
+            except UnknownNameError:
+                continue
+    return None
 
 
 def _layers(model: Mapping[str, Any], layers: int, hidden: int) -> tuple[LayerGroup, ...]:

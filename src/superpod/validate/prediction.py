@@ -1,0 +1,63 @@
+"""What the model says of one published number, or why it says nothing."""
+
+from dataclasses import dataclass
+
+from superpod.validate.point import Point
+
+QUANTITY = {"memory": "bytes"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """One measured number and the predicted one, both in the same unit.
+
+    `what` names the number (`step`, `tpot`, `memory`, ...), `predicted` is None where `reason` says why; `low` and `high`
+    are the P10 and P90 of the prediction. Points that agree in `ladder` differ in what a ranking is asked of. `software`
+    names the release that the prediction assumes, `basis` the pod, precision and calibration it stands on.
+    """
+
+    point: str
+    kind: str
+    what: str
+    source: str
+    hardware: str
+    chip: str
+    measured: float
+    predicted: float | None
+    unit: str = "s"
+    low: float | None = None
+    high: float | None = None
+    reason: str = ""
+    ladder: str = ""
+    software: str = ""
+    basis: str = ""
+    floor: float | None = None
+    more_is_better: bool = False
+
+    @property
+    def error_frac(self) -> float:
+        """Predicted over measured, less one; not a number where nothing is predicted."""
+        return float("nan") if self.predicted is None else self.predicted / self.measured - 1.0
+
+    @property
+    def inside(self) -> bool | None:
+        """Whether the measured number lies in the predicted band; None without a band."""
+        if self.low is None or self.high is None:
+            return None
+        return self.low <= self.measured <= self.high
+
+
+def refused(point: Point, reason: str, *, what: str = "", chip: str = "") -> Prediction:
+    """Return that nothing is predicted of a point, and why."""
+    return Prediction(
+        point=point.id,
+        kind=point.kind,
+        what=what or point.metric,
+        source=point.title,
+        hardware=point.hardware,
+        chip=chip,
+        measured=point.value,
+        predicted=None,
+        unit=point.unit,
+        reason=reason,
+    )
