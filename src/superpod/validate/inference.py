@@ -1,0 +1,258 @@
+"""Published serving points predicted: static batches, decode and prefill pools, closed loops and offline runs."""
+
+import math
+from dataclasses import dataclass, replace
+
+from superpod.catalog.load import Catalogue
+from superpod.catalog.model_spec import ModelSpec
+from superpod.errors import SuperpodError
+from superpod.parallel.layout import Layout
+from superpod.plan.band import Shares, log_spread, shares
+from superpod.plan.machine import Machine, machine
+from superpod.plan.scenario import Scenario, Serving
+from superpod.serve.batching import Batching, batching, offline_time, slots
+from superpod.serve.memory import weights_bytes
+from superpod.serve.steady import Requests, decode, prefill
+from superpod.validate.deployment import Deployment, deployment_of, number, precision_of, software_of
+from superpod.validate.hardware import catalogue_at, place_of
+from superpod.validate.model import model_of
+from superpod.validate.point import Point
+from superpod.validate.prediction import Prediction, refused
+from superpod.workload.build import kv_cache_bytes
+
+TIMES = {"tpot_ms": 1e-3, "tpot_mean_ms": 1e-3, "tpot_s": 1.0, "itl_median_ms": 1e-3, "itl_mean_ms": 1e-3}
+FIRST = {"ttft_ms": 1e-3, "ttft_mean_ms": 1e-3, "ttft_median_ms": 1e-3, "ttft_s": 1.0, "prompt_latency_ms": 1e-3}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A point on its machine: what the engine is, how it was deployed, and the cards that were counted."""
+
+    point: Point
+    made: Machine
+    deployment: Deployment
+    cards: float
+    counted: float
+
+    @property
+    def ranks_per_group(self) -> float:
+        """Ranks that hold one attention group."""
+        layout = self.deployment.layout
+        return float(layout.tensor * layout.pipeline)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rate:
+    """What is predicted of a run: times in seconds, rates of one rank; None where the run does not have it."""
+
+    tpot_s: float | None = None
+    ttft_s: float | None = None
+    output_per_s_rank: float | None = None
+    input_per_s_rank: float | None = None
+    floor_s: float | None = None
+    parts: Shares
+
+
+def predict(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
+    """Return the predictions of one serving point, or why there are none."""
+    try:
+        run = run_of(catalogue, point)
+        rate = rate_of(run)
+    except SuperpodError as error:
+        return (refused(point, error.message),)
+    found = [_compared(run, rate, point.metric, point.value)]
+    found += [
+        made
+        for name, value in point.also.items()
+        if isinstance(value, int | float) and (name in FIRST or name in TIMES)
+        for made in (_compared(run, rate, name, float(value)),)
+        if made.predicted is not None
+    ]
+    return tuple(found)
+
+
+def run_of(catalogue: Catalogue, point: Point) -> Run:
+    """Return the machine and the deployment of a point; raise NoBasisError for what is not stated or not known."""
+    counted = point.chips if point.chips is not None else 1.0
+    place = place_of(catalogue, point.hardware, counted)
+    spec = model_of(catalogue, point.model)
+    precision = precision_of(point.config, spec)
+    scenario = Scenario(
+        model=spec.id,
+        pod=place.pod or place.chip,
+        work=Serving(),
+        cards=max(round(place.cards), 1),
+        software=software_of(point.config, point.hardware),
+    )
+    made = machine(catalogue_at(catalogue, place), scenario, spec=spec, precision=precision)
+    ranks = place.cards * made.fabric.ranks_per_chip
+    deployment = deployment_of(point.config, spec, ranks, made.fabric.ranks_per_chip)
+    return Run(
+        point=point, made=configured(made, point), deployment=deployment, cards=place.cards, counted=counted
+    )
+
+
+def configured(made: Machine, point: Point) -> Machine:
+    """Return the machine with the limits that the point states in place of the software's defaults."""
+    tokens = number(point.config, "max_num_batched_tokens", "max_num_tokens", "chunked_prefill_size")
+    sequences = number(point.config, "max_num_seqs", "max_batch", "max_num_seqs_per_dp", "max_batch_size")
+    software = replace(
+        made.software,
+        step_tokens_count=tokens or made.software.step_tokens_count,
+        sequences_count=sequences or made.software.sequences_count,
+    )
+    return replace(made, software=software)
+
+
+def rate_of(run: Run) -> Rate:
+    """Return what the point's own question asks: by how it was run."""
+    config, asked = run.point.config, run.deployment
+    words = str(config.get("deployment", "")).lower()
+    if number(config, "tokens_per_chip_batch", "tokens_per_gpu_batch") is not None:
+        return prefill_rate(run)
+    if "static" in words:
+        return static_rate(run)
+    if asked.requests_count is not None:
+        return offline_rate(run, asked.requests_count)
+    if "pool" in words or number(config, "kv_len") is not None:
+        return decode_rate(run)
+    return loop_rate(run)
+
+
+def prefill_rate(run: Run) -> Rate:
+    """Return the rate of a prefill pool that reads so many tokens a card in one pass."""
+    made, asked = run.made, run.deployment
+    tokens = number(run.point.config, "tokens_per_chip_batch", "tokens_per_gpu_batch") or 0.0
+    each = tokens / made.fabric.ranks_per_chip * float(asked.layout.tensor) / asked.requests.prompt_tokens
+    found = prefill(made.engine, asked.layout, each, asked.requests)
+    return Rate(input_per_s_rank=float(found.tokens_per_s_rank), parts=shares(found.term))
+
+
+def static_rate(run: Run) -> Rate:
+    """Return prompt and decode times of a fixed batch: one pass over all prompts, then steps of all sequences."""
+    made, asked = run.made, run.deployment
+    held = asked.held or 1.0
+    found = decode(made.engine, asked.layout, held, asked.requests)
+    first = prefill(made.engine, asked.layout, held, asked.requests)
+    return Rate(
+        tpot_s=float(found.tpot_s),
+        ttft_s=float(first.pass_s),
+        output_per_s_rank=float(found.tokens_per_s_rank),
+        floor_s=floor_time(run, held),
+        parts=shares(found.term),
+    )
+
+
+def decode_rate(run: Run) -> Rate:
+    """Return the rate of a pool that only decodes, at the batch that the point states."""
+    made, asked = run.made, run.deployment
+    found = decode(made.engine, asked.layout, asked.held or 1.0, asked.requests)
+    return Rate(
+        tpot_s=float(found.tpot_s),
+        output_per_s_rank=float(found.tokens_per_s_rank),
+        floor_s=floor_time(run, asked.held or 1.0),
+        parts=shares(found.term),
+    )
+
+
+def offline_rate(run: Run, requests_count: float) -> Rate:
+    """Return the rate of a run whose requests are all given at once, shared by all attention groups."""
+    made, asked = run.made, run.deployment
+    groups = asked.instances * float(asked.layout.data)
+    spent, held = offline_time(made.engine, asked.layout, asked.requests, requests_count / groups)
+    if held < 1.0:
+        return Rate(parts=Shares(kernels=1.0, links=0.0, host=0.0))
+    tokens = requests_count / groups * asked.requests.output_tokens
+    state = batching(made.engine, asked.layout, asked.requests, held)
+    rate = tokens / (spent * run.ranks_per_group)
+    return Rate(tpot_s=float(state.tpot_s), output_per_s_rank=rate, parts=loop_shares(run, state))
+
+
+def loop_rate(run: Run) -> Rate:
+    """Return the steady state of a closed loop: as many requests at once as were sent or as fit."""
+    made, asked = run.made, run.deployment
+    held = float(min(asked.held or math.inf, float(slots(made.engine, asked.layout, asked.requests))))
+    if held < 1.0:
+        return Rate(parts=Shares(kernels=1.0, links=0.0, host=0.0))
+    groups = float(asked.layout.data) if float(asked.layout.expert) > 1.0 else 1.0
+    state = batching(made.engine, asked.layout, asked.requests, held, groups_in_step=groups)
+    offered = number(run.point.config, "request_rate")
+    rate = float(state.tokens_per_s) / run.ranks_per_group
+    if offered is not None:
+        ranks = asked.instances * groups * run.ranks_per_group
+        rate = min(rate, offered * asked.requests.output_tokens / ranks)
+    return Rate(
+        tpot_s=float(state.tpot_s),
+        ttft_s=float(state.ttft_s),
+        output_per_s_rank=rate,
+        floor_s=floor_time(run, held),
+        parts=loop_shares(run, state),
+    )
+
+
+def loop_shares(run: Run, state: Batching) -> Shares:
+    """Return the shares of a decode step at the batch that decodes."""
+    found = decode(run.made.engine, run.deployment.layout, float(state.decoding), run.deployment.requests)
+    return shares(found.term)
+
+
+def floor_time(run: Run, held: float) -> float:
+    """Return the pure memory bound of a decode step: weights and caches over the printed bandwidth."""
+    made, asked = run.made, run.deployment
+    context = asked.requests.prompt_tokens + asked.requests.output_tokens / 2.0
+    cache = kv_cache_bytes(made.spec, context, asked.layout.partition, made.precision)
+    read = weights_bytes(made.spec, asked.layout, made.precision) + held * cache
+    return float(read) / made.device.memory_bytes_per_s
+
+
+def _compared(run: Run, rate: Rate, metric: str, value: float) -> Prediction:
+    """Return a measured number beside the predicted one, in seconds or tokens/s."""
+    what, measured, predicted, scale = _quantity(run, rate, metric, value)
+    if predicted is None:
+        return replace(refused(run.point, f"no prediction of {metric} for such a run", what=what), measured=value)
+    spread = math.exp(log_spread(run.made, rate.parts))
+    made = run.made
+    return Prediction(
+        point=run.point.id,
+        kind=run.point.kind,
+        what=what,
+        source=run.point.title,
+        hardware=run.point.hardware,
+        chip=made.chip.id,
+        measured=measured,
+        predicted=predicted,
+        unit="s" if scale is None else "token/s",
+        low=predicted / spread,
+        high=predicted * spread,
+        ladder=f"{run.point.title}|{made.spec.name}|{made.chip.id}|{what}",
+        software=made.software.id,
+        basis=f"{made.pod.id}, {made.precision.name}, {made.device.calibration.id}",
+        floor=rate.floor_s if what == "tpot" else None,
+        more_is_better=scale is not None,
+    )
+
+
+def _quantity(run: Run, rate: Rate, metric: str, value: float) -> tuple[str, float, float | None, float | None]:
+    """Return (what, measured, predicted, ranks of the rate or None for a time) in SI units."""
+    if metric in TIMES:
+        return "tpot", value * TIMES[metric], rate.tpot_s, None
+    if metric in FIRST:
+        return "ttft", value * FIRST[metric], rate.ttft_s, None
+    ranks = ranks_of(run, metric)
+    if ranks is None:
+        return metric, value, None, None
+    each = rate.input_per_s_rank if metric.startswith("input") else rate.output_per_s_rank
+    what = "input rate" if metric.startswith("input") else "output rate"
+    return what, value, None if each is None else each * ranks, ranks
+
+
+def ranks_of(run: Run, metric: str) -> float | None:
+    """Return the ranks that a rate is of: all, or those of one counted chip or of a node."""
+    whole = run.cards * run.made.fabric.ranks_per_chip
+    if "tokens_per_s" not in metric:
+        return None
+    if metric.endswith(("per_gpu", "per_npu", "per_chip", "per_card")):
+        return whole / run.counted
+    if metric.endswith("per_node"):
+        return float(run.made.fabric.tiers[0].ranks_count)
+    return whole
