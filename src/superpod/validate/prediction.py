@@ -4,15 +4,13 @@ from dataclasses import dataclass
 
 from superpod.validate.point import Point
 
-QUANTITY = {"memory": "bytes"}
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
     """One measured number and the predicted one, both in the same unit.
 
-    `what` names the number (`step`, `tpot`, `memory`, ...), `predicted` is None where `reason` says why; `low` and `high`
-    are the P10 and P90 of the prediction. Points that agree in `ladder` differ in what a ranking is asked of. `software`
+    `what` names the number (`step`, `tpot`, `memory`, ...), `predicted` is None where `reason` says why; `low` and
+    `high` are its P10 and P90. Points that agree in `ladder` differ in what a ranking is asked of. `software`
     names the release that the prediction assumes, `basis` the pod, precision and calibration it stands on.
     """
 
