@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 PRECISIONS = ("auto", "bf16", "fp8", "int8", "fp4")
+CACHE_BYTES = {"auto": 0.0, "bf16": 2.0, "fp8": 1.0}  # bytes of an element; auto: as the number format has it
 DURATION_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
 SIZE_UNITS = {
     "": 1.0,
@@ -207,6 +208,13 @@ def serving_work(command: Command) -> Command:
             "--mtp", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Draft tokens a step."
         ),
         click.option(
+            "--kv",
+            type=click.Choice(tuple(CACHE_BYTES)),
+            default="auto",
+            show_default=True,
+            help="Number format of the KV cache.",
+        ),
+        click.option(
             "--acceptance",
             type=click.FloatRange(0.0, 1.0),
             callback=finite,
@@ -253,6 +261,7 @@ def serving(options: Mapping[str, Any]) -> Serving:
         draft_tokens=options["mtp"],
         acceptance_frac=options["acceptance"],
         mode=options["mode"],
+        cache_bytes=CACHE_BYTES[options["kv"]],
     )
 
 

@@ -1,7 +1,7 @@
 """From names to numbers: the pod, chip, fabric and number format that a scenario runs on."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +68,7 @@ def machine(
     pods_count, cards = size(pod, scenario)
     pod_reader, chip_reader = FactReader(kind="pods", entry=pod), FactReader(kind="chips", entry=chip)
     per_chip = ranks_per_chip(chip_reader, chip.dies_count, pod)
-    precision = precision or choose_precision(chip, scenario)
+    precision = precision or cached(choose_precision(chip, scenario), scenario)
     calibration = catalogue.calibration(chip.calibration)
     made = device(chip_reader, chip, calibration, per_chip, (precision.matmul, precision.attention, "bf16"))
     fabric = build(catalogue, pod_reader, pod, pods_count, per_chip)
@@ -154,6 +154,13 @@ def choose_precision(chip: Chip, scenario: Scenario) -> Precision:
         return PRECISIONS[scenario.precision]
     order = AUTO_TRAIN if isinstance(scenario.work, Training) else AUTO_SERVE
     return next((PRECISIONS[name] for name in order if supported(chip, PRECISIONS[name].matmul)), PRECISIONS["bf16"])
+
+
+def cached(precision: Precision, scenario: Scenario) -> Precision:
+    """Return the format with the cache elements that the scenario asks for."""
+    work = scenario.work
+    wanted = 0.0 if isinstance(work, Training) else work.cache_bytes
+    return replace(precision, kv_bytes=wanted) if wanted else precision
 
 
 def choose_software(catalogue: Catalogue, scenario: Scenario) -> Software:

@@ -27,7 +27,8 @@ def sensitivities(catalogue: Catalogue, scenario: Scenario, made: Machine, price
     """Return elasticities by +1 % moves, and a band from the facts' own ranges and the calibrations' errors.
 
     Each fact with a range moves to its low and its high alone; the effects, as logarithms, add in quadrature, as do the
-    bands of operators and links weighed by their share of the elasticity. The plan itself is not searched again.
+    bands of operators and links weighed by their share of the elasticity, and how far releases of the software lie
+    apart. The plan itself is not searched again.
     """
     base = price(made)
     ranked: list[Sensitivity] = []
@@ -71,7 +72,7 @@ def _priced(catalogue: Catalogue, scenario: Scenario, price: Repricer, used: Use
 
 
 def _fit_errors(made: Machine, ranked: list[Sensitivity]) -> float:
-    """Return the squared log error of calibrations: each band times the elasticity of what it scales."""
+    """Return the squared log error of calibrations, each band times the elasticity of what it scales, and of releases."""
     weight = {"calibration": 0.0, "links": 0.0}
     for item in ranked:
         kind = item.where.partition("/")[0]
@@ -81,4 +82,5 @@ def _fit_errors(made: Machine, ranked: list[Sensitivity]) -> float:
         "calibration": made.device.calibration.band_frac,
         "links": max(tier.link.band_frac for tier in made.fabric.tiers),
     }
-    return sum((min(weight[kind], 1.0) * math.log1p(bands[kind])) ** 2 for kind in weight)
+    fits = sum((min(weight[kind], 1.0) * math.log1p(bands[kind])) ** 2 for kind in weight)
+    return fits + math.log1p(made.software.band_frac) ** 2

@@ -81,12 +81,13 @@ def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> Ste
     placed = groups(layout)
     passes = micro_batches(layout, sequences)
     body, edge = _stage(engine, layout, phase, placed), _head(engine, layout, phase)
+    waited = _launch_wait(engine, layout, body)
     hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, layout.tensor)
     hops = np.where(layout.pipeline > 1, 2.0 * layout.virtual * hop, 0.0)
-    bubble = (layout.pipeline - 1.0) / layout.virtual * (body.time_s + hops)
+    bubble = (layout.pipeline - 1.0) / layout.virtual * (body.time_s + waited + hops)
     term = total(
         "training step",
-        _micro_batch_term(body, edge, hops).scaled(passes),
+        _micro_batch_term(body, edge, hops, waited).scaled(passes),
         Term(name="pipeline bubble", time_s=bubble),
         _data_term(engine, layout, placed, passes, body),
         Term(name="optimizer update", time_s=_optimizer_time(engine, layout)),
@@ -94,12 +95,22 @@ def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> Ste
     return StepTime(
         term=term,
         micro_batches=passes,
-        bubble_frac=bubble / (passes * (body.time_s + edge + hops) + bubble),
+        bubble_frac=bubble / (passes * (body.time_s + waited + edge + hops) + bubble),
         model_flop=model_flop(engine.spec, sequences, tokens),
     )
 
 
-def _micro_batch_term(body: Pass, edge: Num, hops: Num) -> Term:
+def _launch_wait(engine: Engine, layout: Layout, body: Pass) -> Num:
+    """Return how long a stage waits for its kernels to be launched: forward, and twice as many backward.
+
+    Full recompute launches the forward kernels again.
+    """
+    rounds = 4.0 if layout.recompute == "full" else 3.0
+    launches = rounds * engine.software.layer_s * _stage_layers(engine, layout)
+    return np.maximum(launches - body.time_s, 0.0)
+
+
+def _micro_batch_term(body: Pass, edge: Num, hops: Num, waited: Num) -> Term:
     """Return one micro-batch on the slowest stage by what it waits for."""
     return total(
         "micro-batches",
@@ -112,6 +123,7 @@ def _micro_batch_term(body: Pass, edge: Num, hops: Num) -> Term:
         Term(name="context-parallel exchange", time_s=body.context),
         Term(name="expert all-to-all", time_s=body.expert),
         Term(name="pipeline transfers", time_s=hops),
+        Term(name="host", time_s=waited),
     )
 
 
