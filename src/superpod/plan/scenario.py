@@ -17,8 +17,8 @@ class Serving:
     """Steady-state serving of equal requests under latency targets.
 
     `draft_tokens` multi-token-prediction tokens are proposed each step and accepted with `acceptance_frac`.
-    `mode` is `aggregated`, `disaggregated` or `auto` (whichever serves more). `cache_bytes` is the size of an element of
-    the KV cache; 0 takes the number format's own.
+    `mode` is `aggregated`, `disaggregated` or `auto` (whichever serves more). `cache_bytes` is the size of an element
+    of the KV cache; 0 takes the number format's own.
     """
 
     prompt_tokens: int = 4096

@@ -72,7 +72,7 @@ def _priced(catalogue: Catalogue, scenario: Scenario, price: Repricer, used: Use
 
 
 def _fit_errors(made: Machine, ranked: list[Sensitivity]) -> float:
-    """Return the squared log error of calibrations, each band times the elasticity of what it scales, and of releases."""
+    """Return the squared log error of calibrations, band times elasticity of what they scale, and of releases."""
     weight = {"calibration": 0.0, "links": 0.0}
     for item in ranked:
         kind = item.where.partition("/")[0]

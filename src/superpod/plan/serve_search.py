@@ -16,8 +16,9 @@ from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving
 from superpod.plan.train_search import Columns, experts, heads, keep
 from superpod.result import Num, at_row
+from superpod.serve.batching import batching
 from superpod.serve.memory import usable_bytes
-from superpod.serve.steady import Decode, Prefill, Requests, decode, prefill, shared_time
+from superpod.serve.steady import Decode, Prefill, Requests, decode, even_share, prefill
 from superpod.workload.build import kv_cache_bytes
 from superpod.workload.phase import Partition
 
@@ -81,7 +82,7 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
     if work.mode in {"auto", "disaggregated"}:
         found += disaggregated(machine, work, requests, (decoding, fits & quick), prefilling, budget)
     if work.mode in {"auto", "aggregated"}:
-        found += aggregated(machine, work, requests, engine, (decoding, fits), budget)
+        found += aggregated(machine, work, requests, (decoding, fits))
     found.sort(key=lambda item: -item.tokens_per_s)
     return ServeSearch(
         best=found[0] if found else None,
@@ -251,36 +252,33 @@ def transfer_time(machine: Machine, prefilling: Prefill, requests: Requests) -> 
     return collective_time("p2p", machine.fabric, across, prefilling.sequences * one)
 
 
-def aggregated(
-    machine: Machine, work: Serving, requests: Requests, engine: Engine, decoding: tuple[Decode, Any], budget: float
-) -> list[Deployment]:
-    """Return the best deployments in which every instance reads prompts and decodes in turn.
+def aggregated(machine: Machine, work: Serving, requests: Requests, decoding: tuple[Decode, Any]) -> list[Deployment]:
+    """Return the best deployments in which every instance reads prompts within or between its decode steps.
 
-    A prompt pass of one sequence interrupts decoding, so TPOT stretches by 1 / (1 - share).
+    The decode columns give the candidates; each holds as many requests as its decode batch has sequences, some of them
+    still being read, and continuous batching prices them.
     """
     decode_all, fits = decoding
-    single = prefill(engine, decode_all.layout, np.ones_like(decode_all.sequences), requests)
-    share = np.asarray(shared_time(decode_all, single, requests))
-    tpot = decode_all.tpot_s / (1.0 - share)
-    ttft = single.pass_s + decode_all.term.time_s
-    good = np.asarray(fits & (tpot <= work.tpot_s) & (ttft <= work.ttft_s) & (single.memory.total_bytes <= budget))
-    rate = decode_all.tokens_per_s_rank * (1.0 - share)
+    layout = decode_all.layout
+    groups = np.where(np.asarray(layout.expert) > 1, layout.data, 1.0)
+    state = batching(machine.engine, layout, requests, decode_all.sequences, groups_in_step=groups)
+    good = np.asarray(fits & (state.tpot_s <= work.tpot_s) & (state.ttft_s <= work.ttft_s))
+    rate = state.tokens_per_s / layout.tensor * even_share(machine.engine, layout)
     found: list[Deployment] = []
-    for row in best_by_size(decode_all.layout, rate, good):
-        layout = at_row(decode_all.layout, row)
-        size = float(instance_ranks(layout))
+    for row in best_by_size(layout, rate, good):
+        one, size = at_row(state, row), float(np.asarray(instance_ranks(layout))[row])
         count = float(np.floor(room(machine, size) / size))
         found.append(
             Deployment(
                 mode="aggregated",
                 decode=at_row(decode_all, row),
-                prefill=at_row(single, row),
+                prefill=prefill(machine.engine, at_row(layout, row), 1.0, requests),
                 decode_instances=count,
                 prefill_instances=0.0,
-                prompt_frac=float(share[row]),
-                tokens_per_s=count * float(instance_ranks(layout)) * float(np.asarray(rate)[row]),
-                ttft_s=float(np.asarray(ttft)[row]),
-                tpot_s=float(np.asarray(tpot)[row]),
+                prompt_frac=1.0 - one.plain_s / one.step_s,
+                tokens_per_s=count * size * float(np.asarray(rate)[row]),
+                ttft_s=one.ttft_s,
+                tpot_s=one.tpot_s,
                 transfer_s=0.0,
             )
         )

@@ -1,8 +1,9 @@
 """Continuous batching in the steady state: decode steps, some of which also read prompts.
 
-A group of tensor ranks holds a number of requests; each finished one is replaced by a new prompt at once (a closed loop,
-or a queue that is never empty). Prompts are read in chunks within the engine's budget of tokens a step, riding along in
-decode steps or taking turns with them. No arrivals, no tails: see `docs/theory/serving.md`.
+A group of tensor ranks holds a batch of requests, with pipeline stages as many batches as there are stages. Each
+finished request is replaced by a new prompt at once (a closed loop, or a queue that is never empty). Prompts are read in
+chunks within the engine's budget of tokens a step, riding along in decode steps or taking turns with them. No arrivals,
+no tails: see `docs/theory/serving.md`.
 """
 
 from dataclasses import dataclass, replace
@@ -45,7 +46,7 @@ class Batching:
 
 
 def slots(engine: Engine, layout: Layout, requests: Requests) -> Num:
-    """Return how many requests of an attention group fit: by the engine's own limit and by memory for their caches.
+    """Return how many requests one batch can hold: by the engine's own limit and by memory for their caches.
 
     Where the engine admits a request only if its whole output fits, each takes prompt + output; else a mean request is
     half way through its output. Less than 1 where none fits.
@@ -54,8 +55,8 @@ def slots(engine: Engine, layout: Layout, requests: Requests) -> Num:
     context = requests.prompt_tokens + grown
     deeper = 1.0 + engine.spec.mtp_layers_count / engine.spec.layers_count * (requests.draft_tokens > 0)
     held = weights_bytes(engine.spec, layout, engine.precision) * deeper
-    one = kv_cache_bytes(engine.spec, context, layout.partition, engine.precision) * deeper / layout.pipeline
-    return np.minimum(cache_budget(engine, held) / one, engine.software.sequences_count)
+    one = kv_cache_bytes(engine.spec, context, layout.partition, engine.precision) * deeper
+    return np.minimum(cache_budget(engine, held) / one, engine.software.sequences_count / layout.pipeline)
 
 
 def batching(engine: Engine, layout: Layout, requests: Requests, held: Num, *, groups_in_step: Num = 1.0) -> Batching:
@@ -143,7 +144,7 @@ def attention_time(engine: Engine, layout: Layout, phase: Phase) -> Num:
 
 
 def offline_time(engine: Engine, layout: Layout, requests: Requests, requests_count: float) -> tuple[float, float]:
-    """Return (seconds, requests held at once) of a group that serves `requests_count` equal requests, all given at once.
+    """Return (seconds, requests held at once) of a group that is given `requests_count` equal requests at once.
 
     Full waves and a last one that is smaller, each for as long as its requests have steps. `held` under 1 means that no
     request fits.

@@ -94,14 +94,3 @@ def even_share(engine: Engine, layout: Layout) -> Num:
     """Return mean over fullest stage, L / (p ceil(L / p)): with p batches in flight the fullest stage sets the rate."""
     layers = engine.spec.layers_count
     return layers / (layout.pipeline * np.ceil(layers / layout.pipeline))
-
-
-def shared_time(decoding: Decode, prefilling: Prefill, requests: Requests) -> Num:
-    """Return the share of time that one instance spends on prompts when it serves both phases in turn.
-
-    A group of b sequences finishes b / (output x TPOT) requests a second of decoding, each asking one prompt's time:
-    c = b t_prompt / (output x TPOT), share = c / (1 + c).
-    """
-    prompt_s = prefilling.pass_s / prefilling.sequences
-    load = decoding.sequences * prompt_s / (requests.output_tokens * decoding.tpot_s)
-    return load / (1.0 + load)

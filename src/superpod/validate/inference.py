@@ -4,15 +4,13 @@ import math
 from dataclasses import dataclass, replace
 
 from superpod.catalog.load import Catalogue
-from superpod.catalog.model_spec import ModelSpec
 from superpod.errors import SuperpodError
-from superpod.parallel.layout import Layout
 from superpod.plan.band import Shares, log_spread, shares
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving
 from superpod.serve.batching import Batching, batching, offline_time, slots
 from superpod.serve.memory import weights_bytes
-from superpod.serve.steady import Requests, decode, prefill
+from superpod.serve.steady import decode, even_share, prefill
 from superpod.validate.deployment import Deployment, deployment_of, number, precision_of, software_of
 from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
@@ -34,11 +32,10 @@ class Run:
     cards: float
     counted: float
 
-    @property
-    def ranks_per_group(self) -> float:
-        """Ranks that hold one attention group."""
+    def rate_per_rank(self, batch_per_s: float) -> float:
+        """Return the rate of one rank where each of as many batches as there are stages has the rate `batch_per_s`."""
         layout = self.deployment.layout
-        return float(layout.tensor * layout.pipeline)
+        return batch_per_s / float(layout.tensor) * float(even_share(self.made.engine, layout))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,28 +153,29 @@ def decode_rate(run: Run) -> Rate:
 def offline_rate(run: Run, requests_count: float) -> Rate:
     """Return the rate of a run whose requests are all given at once, shared by all attention groups."""
     made, asked = run.made, run.deployment
-    groups = asked.instances * float(asked.layout.data)
+    groups = asked.instances * float(asked.layout.data * asked.layout.pipeline)
     spent, held = offline_time(made.engine, asked.layout, asked.requests, requests_count / groups)
     if held < 1.0:
         return Rate(parts=Shares(kernels=1.0, links=0.0, host=0.0))
     tokens = requests_count / groups * asked.requests.output_tokens
     state = batching(made.engine, asked.layout, asked.requests, held)
-    rate = tokens / (spent * run.ranks_per_group)
+    rate = run.rate_per_rank(tokens / spent)
     return Rate(tpot_s=float(state.tpot_s), output_per_s_rank=rate, parts=loop_shares(run, state))
 
 
 def loop_rate(run: Run) -> Rate:
     """Return the steady state of a closed loop: as many requests at once as were sent or as fit."""
     made, asked = run.made, run.deployment
-    held = float(min(asked.held or math.inf, float(slots(made.engine, asked.layout, asked.requests))))
+    stages = float(asked.layout.pipeline)
+    held = min((asked.held or math.inf) / stages, float(slots(made.engine, asked.layout, asked.requests)))
     if held < 1.0:
         return Rate(parts=Shares(kernels=1.0, links=0.0, host=0.0))
     groups = float(asked.layout.data) if float(asked.layout.expert) > 1.0 else 1.0
     state = batching(made.engine, asked.layout, asked.requests, held, groups_in_step=groups)
     offered = number(run.point.config, "request_rate")
-    rate = float(state.tokens_per_s) / run.ranks_per_group
+    rate = run.rate_per_rank(float(state.tokens_per_s))
     if offered is not None:
-        ranks = asked.instances * groups * run.ranks_per_group
+        ranks = run.cards * made.fabric.ranks_per_chip
         rate = min(rate, offered * asked.requests.output_tokens / ranks)
     return Rate(
         tpot_s=float(state.tpot_s),
