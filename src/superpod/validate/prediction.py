@@ -11,7 +11,9 @@ class Prediction:
 
     `what` names the number (`step`, `tpot`, `memory`, ...), `predicted` is None where `reason` says why; `low` and
     `high` are its P10 and P90. Points that agree in `ladder` differ in what a ranking is asked of. `software`
-    names the release that the prediction assumes, `basis` the pod, precision and calibration it stands on.
+    names the release that the prediction assumes, `basis` the pod, precision and calibration it stands on. `floor` is
+    the pure memory bound of a decode step. A ladder ranks the number times `ladder_scale` (a step by its time for a
+    token on one card). `work_flop` is the model's own FLOP of one card, `family` the chips and format of equal rates.
     """
 
     point: str
@@ -30,6 +32,9 @@ class Prediction:
     software: str = ""
     basis: str = ""
     floor: float | None = None
+    ladder_scale: float = 1.0
+    work_flop: float | None = None
+    family: str = ""
     more_is_better: bool = False
 
     @property
