@@ -109,7 +109,8 @@ class PeerKernels:
     """All-reduce kernels of serving engines, in which each rank reads its peers' buffers over a switch.
 
     `base_s` is what beginning costs, `post_s` the flag of each peer, `pass_s` the second pass of the two-shot kernel;
-    `one_shot_frac` and `two_shot_frac` are the shares of the transport's efficiency that the kernels reach.
+    `one_shot_frac` and `two_shot_frac` are the shares of the transport's efficiency that the kernels reach, and
+    `ranks_limit_count` the largest group that runs them.
     """
 
     base_s: float
@@ -117,6 +118,7 @@ class PeerKernels:
     pass_s: float
     one_shot_frac: float
     two_shot_frac: float
+    ranks_limit_count: float
 
 
 @record
@@ -134,8 +136,9 @@ class LinkCalibration:
 
     `efficiency_frac` is the one share of bandwidth that the transport reaches; regimes and kernels have shares of it.
     `hop_s` is the latency of a hop on the machine where steps were measured: a longer hop adds what it is longer.
-    `own_copy_bytes_per_s` is how fast a ring copies a rank's own part, once, beside what it sends; `exchange_short` is how
-    the library sends short messages where that differs; `peer_kernels` are what serving engines run in its place.
+    `own_copy_bytes_per_s` is how fast a ring copies a rank's own part, once, beside what it sends; `exchanges` are other
+    ways to send than `exchange`, by name, as for short messages; `peer_kernels` are what serving engines run beside the
+    library, by engine, `serving` for those without a row.
     `algorithms` are those that the library runs over switches; beside them `hierarchical` says that it runs tier by
     tier, `all_paths` that one pair may use all links of a mesh. `overlap_tax_frac` is how much kernels slow down per
     second of transfers beside them.
@@ -155,8 +158,8 @@ class LinkCalibration:
     overlap_tax_frac: float
     in_network: InNetwork | None = None
     own_copy_bytes_per_s: float | None = None
-    exchange_short: Exchange | None = None
-    peer_kernels: PeerKernels | None = None
+    exchanges: Mapping[str, Exchange] = field(default_factory=dict)
+    peer_kernels: Mapping[str, PeerKernels] = field(default_factory=dict)
     borrowed_from: str = ""
     note: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)

@@ -49,7 +49,11 @@ class HostPorts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fabric:
-    """The tiers from the innermost out. `ideal` makes every transfer free: the chip without its system."""
+    """The tiers from the innermost out. `ideal` makes every transfer free: the chip without its system.
+
+    `kernels` says what all-reduces inside one switched tier run on: the collective `library` alone, as in training, or
+    also the one-shot and two-shot kernels of a serving engine, by its name or `serving` for any; the fastest counts.
+    """
 
     tiers: tuple[FabricTier, ...]
     ranks_per_chip: float
@@ -57,6 +61,7 @@ class Fabric:
     pods_count: float
     ideal: bool = False
     hosts: HostPorts | None = None
+    kernels: str = "library"
 
     @property
     def ranks_count(self) -> float:

@@ -31,7 +31,8 @@ class System:
     """Where a source measured: words of its title and hardware, the pod that stands for it, and what differs there.
 
     `program` names a row of programs.toml whose launch every measurement includes, `bandwidth` one whose injection
-    replaces the pod's, `network` a link family for the scale-out tier. `adds` is whether its switches were used to add.
+    replaces the pod's, `network` a link family for the scale-out tier. `adds` is whether its switches were used to add,
+    `short` whether its library has ways of its own for short messages (NCCL 2.18 sends all alike).
     """
 
     title: str
@@ -41,14 +42,15 @@ class System:
     bandwidth: str = ""
     network: str = ""
     adds: bool = True
+    short: bool = True
 
 
 # First match wins.
 SYSTEMS = (
-    System(title="APEX+", hardware="H100", pod="hgx-h100"),
+    System(title="APEX+", hardware="H100", pod="hgx-h100", short=False),
     # Its all-reduce of 128 MB is slower than a ring of its other collectives: NCCL did not use the switches.
-    System(title="APEX+", hardware="H200", pod="hgx-h200", adds=False),
-    System(title="vTrain", hardware="DGX-class A100", pod="hgx-a100"),
+    System(title="APEX+", hardware="H200", pod="hgx-h200", adds=False, short=False),
+    System(title="vTrain", hardware="DGX-class A100", pod="hgx-a100", program="vtrain_profile"),
     System(title="ML Engineering", hardware="HGX H200", pod="hgx-h200", program="all_reduce_bench"),
     System(title="ML Engineering", hardware="AWS P6-B200", pod="hgx-b200", program="all_reduce_bench"),
     System(
@@ -163,6 +165,8 @@ def _place(catalogue: Catalogue, point: Mapping[str, Any]) -> _Place | None:
         return None
     fabric = fabric_of(catalogue, system.pod, float(point["chips"]))
     tiers = [replace(tier, in_network_reduction=tier.in_network_reduction and system.adds) for tier in fabric.tiers]
+    if not system.short:
+        tiers = [replace(tier, link=replace(tier.link, exchanges={})) for tier in tiers]
     if system.bandwidth:
         rate = program_fact(f"{system.bandwidth}.bandwidth_bytes_per_s")
         tiers[0] = replace(tiers[0], bytes_per_s=rate)

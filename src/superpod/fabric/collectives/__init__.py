@@ -14,6 +14,7 @@ from superpod.fabric.collectives import (
     halving_doubling,
     hierarchical,
     in_network,
+    one_shot,
     ring,
     torus,
 )
@@ -36,6 +37,7 @@ ALGORITHMS: dict[str, Algorithm] = {
     "direct": Algorithm(kinds=direct.KINDS, cost=direct.cost, steps=direct.steps),
     "hierarchical": Algorithm(kinds=hierarchical.KINDS, cost=hierarchical.cost, steps=hierarchical.steps),
     "in_network": Algorithm(kinds=in_network.KINDS, cost=in_network.cost, steps=in_network.steps),
+    "one_shot": Algorithm(kinds=one_shot.KINDS, cost=one_shot.cost, steps=one_shot.steps),
     "torus": Algorithm(kinds=torus.KINDS, cost=torus.cost, steps=torus.steps),
     "full_mesh": Algorithm(kinds=full_mesh.KINDS, cost=full_mesh.cost, steps=full_mesh.steps),
 }

@@ -14,6 +14,7 @@ from superpod.fabric.collectives import (
     halving_doubling,
     hierarchical,
     in_network,
+    one_shot,
     ring,
     torus,
 )
@@ -35,7 +36,7 @@ RUNS = {
     "double_tree": double_tree.KINDS,
     "direct": direct.KINDS,
 }
-WHOLE = ("double_tree", "in_network")
+WHOLE = ("double_tree", "in_network", "one_shot")
 """Algorithms that leave every member the whole sum, so that no tier outside can take a share of it."""
 PIPELINED = ("all_reduce", "all_gather", "reduce_scatter", "broadcast")
 
@@ -97,7 +98,7 @@ def pipelined(kind: str, found: list[Level], size: Num, message_bytes: Num) -> l
 def flat_ring(kind: str, found: list[Level], size: Num, message_bytes: Num, name: str) -> Candidate:
     """Return one ring through all members, drawn once over every rail.
 
-    T = base + sum_l steps_l step_l + bytes / min_l (m_l B_l): of the ring's n edges n/m_l - n/h_l cross tier l, whose
+    T = base + sum_l steps_l step_l + bytes / min_l (m_l B_l) + own copy: of the ring's n edges n/m_l - n/h_l cross tier l, whose
     instances hold h_l members in instances of m_l, and each of those m_l members' ports carries a part of the ring.
     """
     cost = ring.cost(kind, size, message_bytes)
@@ -109,7 +110,8 @@ def flat_ring(kind: str, found: list[Level], size: Num, message_bytes: Num, name
         edges = size / level.below_count - size / level.held_count
         latency = latency + passes * edges * level.step_s(regime)
         rate = level.below_count * level.neighbour_bytes_per_s * regime.rate_frac
-        wires.append(Wire(tier=level.tier.name, time_s=level.where_used(cost.wire_bytes / rate)))
+        wire = cost.wire_bytes / rate + found[0].own_s(cost.own_bytes)
+        wires.append(Wire(tier=level.tier.name, time_s=level.where_used(wire)))
     return Candidate(name=f"ring {name}", latency_s=latency, wires=tuple(wires))
 
 
@@ -173,7 +175,32 @@ def one_tier(kind: str, level: Level, message_bytes: Num) -> list[Candidate]:
         regime = Regime(name="", base_s=0.0 * adds.base_s, step_s=0.0 * adds.base_s, rate_frac=adds.rate_frac)
         plain = candidate("in_network", level, regime, cost)
         made.append(replace(plain, latency_s=plain.latency_s + begun))
-    return made
+    return [*made, *peer_kernels(kind, level, message_bytes, made[0])]
+
+
+def peer_kernels(kind: str, level: Level, message_bytes: Num, library: Candidate) -> list[Candidate]:
+    """Return the kernels of a serving engine: one pass over whole messages, or two over parts of them.
+
+    T = base + (n - 1) post + (n - 1) S / (B one-shot) or base + (n - 1) post + pass + 2 (n - 1)/n S / (B two-shot); in
+    groups larger than the engine's limit what the library takes.
+    """
+    peers = level.peers
+    if peers is None or kind not in one_shot.KINDS:
+        return []
+    begun = peers.base_s + peers.post_s * (level.arity_count - 1.0) + level.longer_hop_s
+    later = peers.pass_s + level.longer_hop_s
+    rate = level.everyone_bytes_per_s
+    one = one_shot.cost(kind, level.arity_count, message_bytes).wire_bytes / (rate * peers.one_shot_frac)
+    two = direct.cost(kind, level.arity_count, message_bytes).wire_bytes / (rate * peers.two_shot_frac)
+    runs = level.arity_count <= peers.ranks_limit_count
+    return [
+        Candidate(
+            name=name,
+            latency_s=np.where(runs, waited, library.latency_s),
+            wires=(Wire(tier=level.tier.name, time_s=np.where(runs, level.where_used(wire), library.wire_s)),),
+        )
+        for name, waited, wire in (("one_shot", begun, one), ("two_shot", begun + later, two))
+    ]
 
 
 def costs(kind: str, level: Level, message_bytes: Num) -> dict[str, Cost]:
@@ -195,5 +222,5 @@ def costs(kind: str, level: Level, message_bytes: Num) -> dict[str, Cost]:
 def candidate(name: str, level: Level, regime: Regime, cost: Cost) -> Candidate:
     """Return one algorithm in one regime over one tier."""
     latency = regime.base_s + cost.steps_count * level.step_s(regime)
-    wire = cost.wire_bytes / (level.neighbour_bytes_per_s * regime.rate_frac)
+    wire = cost.wire_bytes / (level.neighbour_bytes_per_s * regime.rate_frac) + level.own_s(cost.own_bytes)
     return Candidate(name=name, latency_s=latency, wires=(Wire(tier=level.tier.name, time_s=level.where_used(wire)),))

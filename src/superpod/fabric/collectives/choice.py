@@ -74,7 +74,7 @@ def choose(kind: str, fabric: Fabric, group: Group, message_bytes: float) -> Cho
         elif not found[0].nested:
             made = made[:-1]
     if kind == "all_to_all" and len(used) == 1:
-        made = made[:1]  # rail by rail is the same there
+        made = [item for item in made if item.name != "hierarchical"]  # rail by rail is the same there
     ways = {way.name: way for way in (_way(item, inside) for item in made)}
     ranked = tuple(sorted(ways.values(), key=lambda way: (way.time_s, way.name)))
     return Choice(kind=kind, message_bytes=message_bytes, ways=ranked, reason=_reason(ranked))

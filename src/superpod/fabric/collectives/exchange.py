@@ -2,49 +2,66 @@
 
 import numpy as np
 
-from superpod.catalog.calibration import ExpertKernels
+from superpod.catalog.calibration import Exchange, ExpertKernels
 from superpod.fabric.collectives.candidates import Candidate, Wire, best
 from superpod.fabric.collectives.levels import Level, levels, slowest
 from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
 
 
+def exchanges(found: list[Level]) -> dict[str, list[Exchange]]:
+    """Return by name the transports' ways to send, tier by tier; a tier without a way of that name sends plainly."""
+    names = dict.fromkeys(name for level in found for name in level.tier.link.exchanges)
+    made = {"direct": [level.tier.link.exchange for level in found]}
+    for name in names:
+        made[f"direct {name}"] = [level.tier.link.exchanges.get(name, level.tier.link.exchange) for level in found]
+    return made
+
+
 def point_to_point(found: list[Level], message_bytes: Num) -> list[Candidate]:
     """Return the slowest of the group's neighbour transfers: base, hop and S / B of the slowest tier crossed."""
-    latency: list[Num] = []
-    wires: list[Wire] = []
-    for level in found:
-        sends = level.tier.link.exchange
-        time = sends.base_s + sends.post_s + level.longer_hop_s
-        latency.append(level.where_used(time))
-        rate = level.pair_bytes_per_s * sends.pair_frac
-        wires.append(Wire(tier=level.tier.name, time_s=level.where_used(message_bytes / rate)))
-    return [Candidate(name="direct", latency_s=slowest(latency), wires=tuple(wires))]
+    made: list[Candidate] = []
+    for name, ways in exchanges(found).items():
+        latency: list[Num] = []
+        wires: list[Wire] = []
+        for level, sends in zip(found, ways, strict=True):
+            time = sends.base_s + sends.post_s + level.longer_hop_s
+            latency.append(level.where_used(time))
+            rate = level.pair_bytes_per_s * sends.pair_frac
+            wires.append(Wire(tier=level.tier.name, time_s=level.where_used(message_bytes / rate)))
+        made.append(Candidate(name=name, latency_s=slowest(latency), wires=tuple(wires)))
+    return made
 
 
 def all_to_all(found: list[Level], message_bytes: Num) -> list[Candidate]:
     """Return the direct exchange, and the one that forwards inside so that only rails are crossed.
 
-    Direct: base + (n - 1) post + the slowest tier. Forwarded: each tier in turn exchanges S (a - 1)/a with a - 1 peers;
-    fewer and longer messages for more bytes inside.
+    Direct: base + (n - 1) post + the slowest tier, whose pairs carry S/n each and no more than a pair can. Forwarded:
+    each tier in turn exchanges S (a - 1)/a with a - 1 peers; fewer and longer messages for more bytes inside.
     """
-    latency: list[Num] = []
-    wires: list[Wire] = []
+    made = [_everyone(name, found, ways, message_bytes) for name, ways in exchanges(found).items()]
     staged: Num = 0.0
     turns: list[Wire] = []
     for level in found:
         sends, arity = level.tier.link.exchange, level.arity_count
+        staged = staged + level.where_used(sends.base_s + level.far_s + (arity - 1.0) * sends.post_s)
         rate = level.everyone_bytes_per_s * sends.everyone_frac
-        begun = sends.base_s + level.far_s
-        latency.append(level.where_used(begun + (level.held_count - 1.0) * sends.post_s))
-        wires.append(Wire(tier=level.tier.name, time_s=level.where_used(message_bytes * level.crossing_frac / rate)))
-        staged = staged + level.where_used(begun + (arity - 1.0) * sends.post_s)
-        across = message_bytes * (arity - 1.0) / arity
-        turns.append(Wire(tier=level.tier.name, time_s=level.where_used(across / rate)))
-    return [
-        Candidate(name="direct", latency_s=slowest(latency), wires=tuple(wires)),
-        Candidate(name="hierarchical", latency_s=staged, wires=tuple(turns), in_turn=True),
-    ]
+        turns.append(Wire(tier=level.tier.name, time_s=level.where_used(message_bytes * (arity - 1.0) / arity / rate)))
+    return [*made, Candidate(name="hierarchical", latency_s=staged, wires=tuple(turns), in_turn=True)]
+
+
+def _everyone(name: str, found: list[Level], ways: list[Exchange], message_bytes: Num) -> Candidate:
+    latency: list[Num] = []
+    wires: list[Wire] = []
+    size = found[-1].held_count
+    for level, sends in zip(found, ways, strict=True):
+        begun = sends.base_s + level.far_s + (level.held_count - 1.0) * sends.post_s
+        latency.append(level.where_used(begun))
+        rate = level.everyone_bytes_per_s * sends.everyone_frac
+        pair = level.everyone_bytes_per_s * sends.pair_frac
+        wire = np.maximum(message_bytes * level.crossing_frac / rate, message_bytes / size / pair)
+        wires.append(Wire(tier=level.tier.name, time_s=level.where_used(wire)))
+    return Candidate(name=name, latency_s=slowest(latency), wires=tuple(wires))
 
 
 def expert_exchange(
@@ -65,7 +82,8 @@ def expert_exchange(
         latency.append(level.where_used(begun + peers + level.far_s))
         leaving = outside_bytes if level.tier.scale_out else message_bytes
         passing = 1.0 - level.below_count / size if forwarded else level.crossing_frac
-        rate = level.everyone_bytes_per_s * kernels.rate_frac
+        back = kernels.rate_frac if kernels.combine_rate_frac is None else kernels.combine_rate_frac
+        rate = level.everyone_bytes_per_s * (kernels.rate_frac if way == "dispatch" else back)
         wires.append(Wire(tier=level.tier.name, time_s=level.where_used(leaving * passing / rate)))
     return Candidate(name="forwarded" if forwarded else "direct", latency_s=slowest(latency), wires=tuple(wires))
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superpod.catalog.calibration import Regime
+from superpod.catalog.calibration import PeerKernels, Regime
 from superpod.fabric.structures import everyone_share, farthest_hops, filled_axes, neighbour_share
-from superpod.fabric.tiers import GRIDS, Fabric, FabricTier, Group, members
+from superpod.fabric.tiers import GRIDS, SWITCHED, Fabric, FabricTier, Group, members
 from superpod.result import Num
 
 
@@ -17,7 +17,7 @@ class Level:
     `crossing_frac` is the share of a member's bytes for everyone that passes its ports of the tier when sent directly,
     `neighbour_bytes_per_s` what it sends to its neighbours, `longer_hop_s` what a hop takes beyond the hop that the
     measured steps include; `regimes` are those that all transports of the fabric have, and `nested` whether the library
-    of the innermost runs tier by tier.
+    of the innermost runs tier by tier; `peers` are the all-reduce kernels of a serving engine, where one runs.
     """
 
     tier: FabricTier
@@ -29,6 +29,7 @@ class Level:
     longer_hop_s: Num
     regimes: tuple[str, ...]
     nested: bool
+    peers: PeerKernels | None = None
 
     @property
     def everyone_bytes_per_s(self) -> Num:
@@ -64,6 +65,11 @@ class Level:
         """Return what one step over this tier takes: the library's, and the longer hop."""
         return regime.step_s + self.longer_hop_s
 
+    def own_s(self, own_bytes: Num) -> Num:
+        """Return what copying a rank's own part takes beside the wires, where that was measured."""
+        rate = self.tier.link.own_copy_bytes_per_s
+        return 0.0 * own_bytes if rate is None else own_bytes / rate
+
     def regime(self, name: str) -> Regime:
         """Return the transport's regime of that name."""
         return next(regime for regime in self.tier.link.regimes if regime.name == name)
@@ -92,12 +98,21 @@ def levels(fabric: Fabric, group: Group) -> list[Level]:
             * tier.link.efficiency_frac,
             longer_hop_s=max(tier.latency_s - tier.link.hop_s, 0.0 * tier.latency_s),
             regimes=common,
+            peers=_peers(fabric, tier),
             nested="hierarchical" in fabric.tiers[0].link.algorithms or not common,
         )
         for place, (tier, held, inner, share) in enumerate(zip(fabric.tiers, counts, below, shares, strict=True))
         if place == 0 or np.any(held > inner)
     ]
     return found[1:] if len(found) > 1 and not np.any(found[0].arity_count > 1.0) else found
+
+
+def _peers(fabric: Fabric, tier: FabricTier) -> PeerKernels | None:
+    """Return the engine's own all-reduce kernels, which read peers over switches; None where there are none."""
+    if fabric.kernels == "library" or tier.structure not in SWITCHED:
+        return None
+    rows = tier.link.peer_kernels
+    return rows.get(fabric.kernels, rows.get("serving"))
 
 
 def crossing_shares(fabric: Fabric, held: list[Num], below: list[Num], size: Num) -> list[Num]:
