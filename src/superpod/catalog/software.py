@@ -1,4 +1,4 @@
-"""What a release of a serving engine or training framework does between kernels; a prediction names the one it assumes."""
+"""What a release of an engine or a framework does between kernels; a prediction names the one it assumes."""
 
 from collections.abc import Mapping
 from dataclasses import field

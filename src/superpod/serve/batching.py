@@ -1,9 +1,9 @@
 """Continuous batching in the steady state: decode steps, some of which also read prompts.
 
 A group of tensor ranks holds a batch of requests, with pipeline stages as many batches as there are stages. Each
-finished request is replaced by a new prompt at once (a closed loop, or a queue that is never empty). Prompts are read in
-chunks within the engine's budget of tokens a step, riding along in decode steps or taking turns with them. No arrivals,
-no tails: see `docs/theory/serving.md`.
+finished request is replaced by a new prompt at once (a closed loop, or a queue that is never empty). Prompts are read
+in chunks within the engine's budget of tokens a step, riding along in decode steps or taking turns with them. No
+arrivals, no tails: see `docs/theory/serving.md`.
 """
 
 from dataclasses import dataclass, replace
@@ -141,6 +141,17 @@ def attention_time(engine: Engine, layout: Layout, phase: Phase) -> Num:
         core = tuple(op for op in work.attention if op.kind in {ATTENTION, DECODE_ATTENTION})
         spent = spent + group.count * engine.seconds(core)
     return spent
+
+
+def first_wave_wait(engine: Engine, layout: Layout, requests: Requests, held: Num) -> Num:
+    """Return the mean wait for a first token where `held` requests are all given at once: half of reading them all.
+
+    Prompts are read in passes that fill the engine's budget of tokens.
+    """
+    tokens = held * requests.prompt_tokens
+    chunk = np.minimum(tokens, engine.software.step_tokens_count)
+    one = pass_time(engine, layout, prefill_phase(chunk / requests.prompt_tokens, requests.prompt_tokens)).time_s
+    return 0.5 * one * tokens / chunk
 
 
 def offline_time(engine: Engine, layout: Layout, requests: Requests, requests_count: float) -> tuple[float, float]:

@@ -24,7 +24,7 @@ FORMATS = (
 WEIGHT_ONLY_BYTES = 0.53125  # four bits and an 8-bit scale for 32 elements (OCP Microscaling Formats 1.0, table 1)
 # Words that name a release of software, first match first.
 ENGINES = (
-    (r"2023|transformers", "vllm-0.2"),
+    (r"2023|transformers", "eager-2023"),
     (r"ascend", "vllm-ascend"),
     (r"tensorrt|trt-?llm", "tensorrt-llm-1"),
     (r"sglang", "sglang-0.5"),
