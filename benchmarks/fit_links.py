@@ -238,7 +238,7 @@ SHORT = {
     "exchanges.short.post_s": 0.2e-6,
     "exchanges.short.pair_frac": 0.016,
 }
-# Efficiencies are not fitted here: they are other sources' rates at sizes that the tables do not reach.
+# Efficiencies are other sources' rates at sizes that the tables do not reach; copies of a rank's own part come from slopes.
 PARTS = (
     Part(
         name="rings",
@@ -252,7 +252,6 @@ PARTS = (
             "regimes.LL128.step_s": 1.8e-6,
             "regimes.Simple.base_s": 20e-6,
             "regimes.Simple.step_s": 2e-6,
-            "own_copy_bytes_per_s": 1e12,
         },
     ),
     Part(
