@@ -8,12 +8,13 @@ from typing import Any
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import Fact, FactReader
 from superpod.catalog.read import read_toml, validated
-from superpod.errors import CatalogueError
+from superpod.errors import CatalogueError, NoBasisError
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.collectives.exchange import priced
 from superpod.fabric.collectives.expert_exchange import Routing, sent
 from superpod.fabric.tiers import Fabric, Group, build, ranks_per_chip
 from superpod.result import Num
+from superpod.validate.hardware import pod_of
 
 PROGRAMS = Path(__file__).parent / "programs.toml"
 KINDS = {
@@ -161,6 +162,7 @@ def _inside(fabric: Fabric) -> float:
 def _place(catalogue: Catalogue, point: Mapping[str, Any]) -> _Place | None:
     title, hardware = point["source"]["title"], point["hardware"]
     system = next((row for row in SYSTEMS if row.title in title and hardware.startswith(row.hardware)), None)
+    system = system or _elsewhere(catalogue, hardware, float(point["chips"]))
     if system is None:
         return None
     fabric = fabric_of(catalogue, system.pod, float(point["chips"]))
@@ -174,6 +176,15 @@ def _place(catalogue: Catalogue, point: Mapping[str, Any]) -> _Place | None:
         tiers[-1] = replace(tiers[-1], link=catalogue.link(system.network))
     launch = program_fact(f"{system.program}.launch_s") if system.program else 0.0
     return _Place(system=system, fabric=replace(fabric, tiers=tuple(tiers)), launch_s=launch)
+
+
+def _elsewhere(catalogue: Catalogue, hardware: str, ranks: float) -> System | None:
+    """Return the system of a source that is not listed, by its hardware alone; None where that is not known."""
+    try:
+        pod = pod_of(catalogue, hardware, ranks)
+    except NoBasisError:
+        return None
+    return System(title="", hardware=hardware, pod=pod)
 
 
 def _nccl(place: _Place, point: Mapping[str, Any]) -> list[tuple[str, float, float]]:
