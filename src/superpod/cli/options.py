@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
 
 Command = TypeVar("Command", bound=Callable[..., Any])
+TABLES = ("none", "auto", "all", "trtllm", "sglang", "vllm")
 PRECISIONS = ("auto", "bf16", "fp8", "int8", "fp4")
 CACHE_BYTES = {"auto": 0.0, "bf16": 2.0, "fp8": 1.0}  # bytes of an element; auto: as the number format has it
 DURATION_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
@@ -153,6 +154,13 @@ def machine(command: Command) -> Command:
     command = click.option(
         "--software", default="", metavar="RELEASE", help="Engine or framework whose host costs and defaults apply."
     )(command)
+    command = click.option(
+        "--tables",
+        type=click.Choice(TABLES),
+        default="none",
+        show_default=True,
+        help="Measured operator tables, by engine; needs the extra `tables`.",
+    )(command)
     return click.option("--precision", type=click.Choice(PRECISIONS), default="auto", show_default=True)(command)
 
 
@@ -280,6 +288,7 @@ def scenario(model: str, pod: str, work: Training | Serving, options: Mapping[st
         precision=options["precision"],
         facility=options["facility"],
         software=options.get("software", ""),
+        tables=options.get("tables", "none"),
         fixed=fixed if isinstance(work, Training) else {},
     )
 

@@ -2,11 +2,29 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from superpod.catalog.calibration import Calibration
 from superpod.catalog.provenance import FactReader, missing_fact
 from superpod.catalog.schema import Chip
 from superpod.errors import NoBasisError
+from superpod.result import Num
+from superpod.workload.op import Op
+
+
+class OperatorTable(Protocol):
+    """Measured times that stand for the analytic ones where there are any."""
+
+    @property
+    def name(self) -> str:
+        """What was measured, on which chip, with which software."""
+        ...
+
+    def times(
+        self, operators: tuple[Op, ...], analytic_s: tuple[Num, ...], device: "Device"
+    ) -> tuple[tuple[Num, ...], tuple[Num, ...]]:
+        """Return the seconds of each kernel, and the part of them that measurements answer for."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,6 +35,7 @@ class Device:
     memory_bytes: float
     memory_bytes_per_s: float
     calibration: Calibration
+    table: OperatorTable | None = None
 
 
 def device(

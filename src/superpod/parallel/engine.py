@@ -24,7 +24,15 @@ class Engine:
 
     def seconds(self, operators: tuple[Op, ...]) -> Num:
         """Return the time of kernels that run one after another on one rank."""
-        spent: Num = 0.0
-        for op in operators:
-            spent = spent + op_time(op, self.device)
-        return spent
+        return self._sums(operators)[0]
+
+    def measured_seconds(self, operators: tuple[Op, ...]) -> Num:
+        """Return the part of that time that measured tables answer for; the rest is the analytic model's."""
+        return self._sums(operators)[1]
+
+    def _sums(self, operators: tuple[Op, ...]) -> tuple[Num, Num]:
+        times = tuple(op_time(op, self.device) for op in operators)
+        table, known = self.device.table, tuple[Num, ...]()
+        if table is not None:
+            times, known = table.times(operators, times, self.device)
+        return sum(times, 0.0), sum(known, 0.0)

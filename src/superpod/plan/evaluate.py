@@ -53,7 +53,7 @@ def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
         feasible_count=answer.feasible_count,
         sensitivities=lean.ranked,
         facts=(*made.facts, *money.facts),
-        notes=(*answer.notes, *notes(made), *((money.note,) if money.note else ())),
+        notes=(*answer.notes, *notes(made), *no_tables(made, scenario), *((money.note,) if money.note else ())),
         catalogue_hash=facts_hash(made),
         version=package_version(),
     )
@@ -124,6 +124,13 @@ def notes(made: Machine) -> tuple[str, ...]:
     if estimated:
         said.append(f"rests on {len(estimated)} estimate(s) that nobody has published: {', '.join(estimated)}")
     return tuple(said)
+
+
+def no_tables(made: Machine, scenario: Scenario) -> tuple[str, ...]:
+    """Return a note where measured tables were wished for and the chip has none."""
+    if scenario.tables == "none" or made.device.table is not None:
+        return ()
+    return (f"no measured operator tables of {made.chip.name}: all operators are analytic",)
 
 
 def unpublished_rates(made: Machine) -> list[str]:

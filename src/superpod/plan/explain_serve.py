@@ -6,6 +6,7 @@ from superpod.errors import InfeasibleError
 from superpod.parallel.layout import Layout
 from superpod.plan.answer import Answer, Repricer, binding_term
 from superpod.plan.machine import Machine
+from superpod.plan.measured import measured_note
 from superpod.plan.report import Candidate, Metric, Share
 from superpod.plan.scenario import Serving
 from superpod.plan.serve_search import Deployment, ServeSearch, instance_ranks, search
@@ -13,6 +14,7 @@ from superpod.result import Limit
 from superpod.serve.memory import ServingMemory, usable_bytes
 from superpod.serve.steady import Requests, decode, prefill
 from superpod.units import human, percent
+from superpod.workload.phase import Phase, decode_phase, prefill_phase
 
 
 def answer(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) -> tuple[Answer, Repricer]:
@@ -95,7 +97,18 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
             "rates at saturation, latencies without queueing; experts balanced but drawn at random",
             f"{found.too_big_count:,} of {found.considered_count:,} decode plans do not fit memory, "
             f"{found.too_slow_count:,} miss the TPOT target",
+            *measured_note(machine.engine, passes(work, best)),
         ),
+    )
+
+
+def passes(work: Serving, best: Deployment) -> tuple[tuple[str, Layout, Phase], ...]:
+    """Return the named passes of a deployment: a decode step half way through an output, and a prefill pass."""
+    context = work.prompt_tokens + work.output_tokens / 2.0
+    step = decode_phase(best.decode.sequences, context, 1.0 + work.draft_tokens)
+    return (
+        ("a decode step", best.decode.layout, step),
+        ("a prefill pass", best.prefill.layout, prefill_phase(best.prefill.sequences, float(work.prompt_tokens))),
     )
 
 

@@ -7,11 +7,13 @@ from superpod.parallel.layout import Layout
 from superpod.parallel.memory import TrainingMemory
 from superpod.plan.answer import Answer, Repricer, binding_term
 from superpod.plan.machine import Machine
+from superpod.plan.measured import measured_note
 from superpod.plan.report import Candidate, Metric, Share
 from superpod.plan.scenario import Training
 from superpod.plan.train_search import Trained, TrainSearch, price, search
 from superpod.result import Limit
 from superpod.units import human, percent
+from superpod.workload.phase import Phase, training_phase
 
 SHOWN = (
     "tensor",
@@ -65,8 +67,15 @@ def explained(machine: Machine, work: Training, found: TrainSearch, best: Traine
         notes=(
             f"{best.step.micro_batches:g} micro-batches a step, "
             f"pipeline bubble {percent(float(best.step.bubble_frac))}",
+            *measured_note(machine.engine, (("a training step", best.layout, micro_batch(work, best.layout)),)),
         ),
     )
+
+
+def micro_batch(work: Training, layout: Layout) -> Phase:
+    """Return the pass of one micro-batch."""
+    tokens = float(work.sequence_tokens)
+    return training_phase(layout.micro_batch, tokens, layout.context, fused_attention=layout.fused_attention)
 
 
 def metrics(machine: Machine, work: Training, best: Trained) -> tuple[Metric, ...]:

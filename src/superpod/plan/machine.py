@@ -14,7 +14,9 @@ from superpod.catalog.software import Software
 from superpod.compute.device import Device, device, supported
 from superpod.errors import ScenarioError, UnknownNameError
 from superpod.fabric.tiers import Fabric, build, ranks_per_chip
+from superpod.operator_tables.choose import chosen
 from superpod.parallel.engine import Engine
+from superpod.plan.measured import table_facts
 from superpod.plan.scenario import Scenario, Training
 from superpod.workload.precision import PRECISIONS, Precision
 
@@ -73,14 +75,11 @@ def machine(
     made = device(chip_reader, chip, calibration, per_chip, (precision.matmul, precision.attention, "bf16"))
     fabric = build(catalogue, pod_reader, pod, pods_count, per_chip)
     if scenario.ideal_fabric:
-        fabric = Fabric(
-            tiers=fabric.tiers,
-            ranks_per_chip=per_chip,
-            ranks_per_pod=fabric.ranks_per_pod,
-            pods_count=pods_count,
-            ideal=True,
-        )
+        fabric = replace(fabric, ideal=True)
     software = choose_software(catalogue, scenario)
+    if software.own_collectives:
+        fabric = replace(fabric, kernels=software.tables or "serving")
+    made = replace(made, table=chosen(scenario.tables, chip.id, software.tables, per_chip))
     measured = [FactReader(kind="calibration", entry=calibration), FactReader(kind="software", entry=software)]
     measured += [
         FactReader(kind="links", entry=link) for link in {tier.link.id: tier.link for tier in fabric.tiers}.values()
@@ -100,7 +99,7 @@ def machine(
         software=software,
         pods_count=pods_count,
         cards_count=cards,
-        facts=(model_fact(spec), *chip_reader.cited(), *pod_reader.cited(), *fits),
+        facts=(model_fact(spec), *chip_reader.cited(), *pod_reader.cited(), *fits, *table_facts(made.table)),
     )
 
 

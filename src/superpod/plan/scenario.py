@@ -38,6 +38,7 @@ class Scenario:
     `cards` or `pods` sizes the machine (both None: the pod as catalogued). `precision` is a row of
     `workload.precision.PRECISIONS` or `auto`. `fixed` pins layout degrees, e.g. {"tensor": 8}.
     `software` names the release whose host costs and defaults are assumed; empty: what current ones have in common.
+    `tables` chooses measured operator tables: `none`, `auto`, `all`, or the engine that was timed.
     """
 
     model: str
@@ -50,3 +51,4 @@ class Scenario:
     fixed: Mapping[str, float | str] = field(default_factory=dict)
     ideal_fabric: bool = False
     software: str = ""
+    tables: str = "none"

@@ -1,0 +1,138 @@
+"""Attention kernels: many query rows a sequence, or one; grouped-query and latent."""
+
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from superpod.compute.device import Device
+from superpod.operator_tables.blend import Measured, Work, measured
+from superpod.operator_tables.grid import Grid, build
+from superpod.operator_tables.locate import Backend, System
+from superpod.operator_tables.read import FloatArray, columns
+from superpod.result import Num
+from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, LATENT, AttentionShape, Op
+
+PREFILL, DECODE = "context_attention_perf.parquet", "generation_attention_perf.parquet"
+LATENT_PREFILL, LATENT_DECODE = "context_mla_perf.parquet", "generation_mla_perf.parquet"
+ROW_BYTES = 2.0  # queries and outputs are in 16 bits
+# Widths of the latent attention that was timed, DeepSeek-V3's (arXiv 2412.19437, section 4.2): (key, value).
+EXPANDED, ABSORBED = (192.0, 128.0), (576.0, 512.0)
+
+
+def answer(op: Op, tables: System, backend: Backend, device: Device) -> Measured | None:
+    """Return what was measured of an attention kernel, or None where its kind was not.
+
+    Kernels were timed without a prefix and, decoding, with one query a sequence: a prefix or drafts count as distance.
+    """
+    shape = op.attention
+    if shape is None or op.kind not in {ATTENTION, DECODE_ATTENTION} or op.name.endswith("bwd"):
+        return None
+    if shape.selected_count or op.dtype != "bf16":
+        return None
+    decode = op.kind == DECODE_ATTENTION
+    if shape.form == LATENT or (shape.head_dim, shape.value_dim) == EXPANDED:
+        return latent_answer(op, shape, tables, backend, device)
+    path = tables.file(backend, "attention", DECODE if decode else PREFILL)
+    if path is None or shape.form != FULL or shape.value_dim != shape.head_dim:
+        return None
+    parts = [
+        (where, grid)
+        for where, kv_heads, ratio in groupings(shape)
+        if (grid := kernels(path, decode, shape.head_dim, shape.window_count, cache_word(shape), kv_heads, ratio))
+    ]
+    return joined(parts, shape, decode, device, op.dtype) if parts else None
+
+
+def cache_word(shape: AttentionShape) -> str:
+    """Return what the tables call the cache's number format."""
+    return "fp8" if shape.kv_bytes < ROW_BYTES else "bfloat16"
+
+
+def groupings(shape: AttentionShape) -> list[tuple[Any, float, float]]:
+    """Return (rows, key-value heads, 1 where each query head has its own else 0) for each grouping in the columns."""
+    heads, kv_heads = np.broadcast_arrays(np.asarray(shape.heads, float), np.asarray(shape.kv_heads, float))
+    own = heads == kv_heads
+    found: list[tuple[Any, float, float]] = [(own, 0.0, 1.0)] if own.any() else []
+    return found + [((kv_heads == count) & ~own, float(count), 0.0) for count in np.unique(kv_heads[~own])]
+
+
+@lru_cache(maxsize=512)
+def kernels(
+    path: Path, decode: bool, head_dim: float, window: float, cache: str, kv_heads: float, own: float
+) -> Grid | None:
+    """Return seconds over (sequences, tokens, heads) at one grouping, or None where it was not measured."""
+    read = rows(path, decode, int(head_dim), int(window), cache)
+    if own:
+        kept = read["num_heads"] == read["num_key_value_heads"]
+    else:
+        kept = (read["num_key_value_heads"] == kv_heads) & (read["num_heads"] != kv_heads)
+    tokens = read["step"] + 1.0 if decode else read["isl"]
+    sizes = (read["batch_size"][kept], tokens[kept], read["num_heads"][kept])
+    return build(sizes, read["time_s"][kept], work_axes=(0, 1))
+
+
+@lru_cache(maxsize=32)
+def rows(path: Path, decode: bool, head_dim: int, window: int, cache: str) -> dict[str, FloatArray]:
+    """Return the measurements at one head width, window and cache format, with 16-bit arithmetic."""
+    names = ("batch_size", "num_heads", "num_key_value_heads", "step" if decode else "isl")
+    where = {"head_dim": head_dim, "window_size": window, "kv_cache_dtype": cache, "attn_dtype": "bfloat16"}
+    return columns(path, names, where)
+
+
+def joined(parts: list[tuple[Any, Grid]], shape: AttentionShape, decode: bool, device: Device, dtype: str) -> Measured:
+    """Return the answers of all groupings as one; rows of no measured grouping have no share."""
+    answers = []
+    for where, grid in parts:
+        said = one_grouping(grid, shape, decode, device, dtype)
+        answers.append((np.broadcast_to(where, np.broadcast_shapes(where.shape, said.log_time.shape)), said))
+    fields = ("log_time", "share_frac", "floor", "ceiling")
+    whole = dict(zip(fields, (0.0, 0.0, -np.inf, np.inf), strict=True))
+    return Measured(
+        **{
+            name: np.select([where for where, _ in answers], [getattr(said, name) for _, said in answers], whole[name])
+            for name in fields
+        }
+    )
+
+
+def one_grouping(grid: Grid, shape: AttentionShape, decode: bool, device: Device, dtype: str) -> Measured:
+    """Return what a grid says of the kernel. Distance: ln(keys / queries) of a prompt, ln(queries) of a decode step."""
+    tokens = shape.keys if decode else shape.query_tokens
+    beside = shape.query_tokens if decode else shape.keys / np.maximum(shape.query_tokens, 1.0)
+    work = partial(kernel_work, shape=shape, decode=decode)
+    departure = np.abs(np.log(np.maximum(beside, 1.0)))
+    return measured(grid, (shape.sequences, tokens, shape.heads), work, device, dtype, departure)
+
+
+def kernel_work(sequences: Num, tokens: Num, heads: Num, *, shape: AttentionShape, decode: bool) -> Work:
+    """Return flop and bytes of a kernel of these sizes: a prompt looks at half of itself, a decode step at all keys."""
+    window = shape.window_count or np.inf
+    width = shape.head_dim + shape.value_dim
+    seen = np.minimum(tokens if decode else tokens / 2.0, window)
+    queries = shape.query_tokens if decode else tokens
+    cached = shape.head_dim if shape.form == LATENT else shape.kv_heads * width
+    return (
+        2.0 * sequences * queries * seen * heads * width,
+        sequences * (np.minimum(tokens, window) * cached * shape.kv_bytes + queries * heads * width * ROW_BYTES),
+    )
+
+
+def latent_answer(op: Op, shape: AttentionShape, tables: System, backend: Backend, device: Device) -> Measured | None:
+    """Return what was measured of latent attention: expanded over a prompt, absorbed in a decode step."""
+    decode = op.kind == DECODE_ATTENTION
+    path = tables.file(backend, "mla", LATENT_DECODE if decode else LATENT_PREFILL)
+    if path is None or (shape.head_dim, shape.value_dim) != (ABSORBED if decode else EXPANDED):
+        return None
+    grid = latent_kernels(path, decode, cache_word(shape))
+    return one_grouping(grid, shape, decode, device, op.dtype) if grid else None
+
+
+@lru_cache(maxsize=64)
+def latent_kernels(path: Path, decode: bool, cache: str) -> Grid | None:
+    """Return seconds of latent attention over (sequences, tokens, heads)."""
+    token_name = "step" if decode else "isl"
+    read = columns(path, ("batch_size", "num_heads", token_name), {"kv_cache_dtype": cache, "mla_dtype": "bfloat16"})
+    tokens = read["step"] + 1.0 if decode else read["isl"]
+    return build((read["batch_size"], tokens, read["num_heads"]), read["time_s"], work_axes=(0, 1))

@@ -1,0 +1,123 @@
+"""Which installed package has tables, and where those of a chip lie."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
+from superpod.errors import NoBasisError, UnknownNameError
+
+LAYOUT = Path(__file__).with_name("aiconfigurator.toml")
+INSTALL = "pip install 'superpod[tables]'"
+EVERY = "all"  # the median of all engines
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Backend:
+    """An engine whose kernels were timed: its id and name, and the releases to look for, best first."""
+
+    id: str
+    name: str
+    releases: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Layout:
+    """Where the tables of one release of the package lie, and what its words mean."""
+
+    package: str
+    version: str
+    root: Path
+    chips: Mapping[str, str]
+    relatives: Mapping[str, str]
+    backends: Mapping[str, Backend]
+    dtypes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class System:
+    """The tables of one chip as some engines ran on it; `borrowed` where they were timed on a relative."""
+
+    chip: str
+    folder: Path
+    backends: tuple[Backend, ...]
+    dtypes: Mapping[str, str]
+    package: str
+    borrowed: bool = False
+
+    def file(self, backend: Backend, family: str, name: str, releases: tuple[str, ...] = ()) -> Path | None:
+        """Return the Parquet file of a family of operators from the best release that has it, or None."""
+        for release in releases or backend.releases:
+            path = self.folder / family / backend.id / release / name
+            if path.is_file():
+                return path
+        return None
+
+    def word(self, dtype: str, scaling: str) -> str | None:
+        """Return what the tables call a number format, or None where they have no such format."""
+        return self.dtypes.get(f"{dtype} {scaling}".strip())
+
+
+@lru_cache(maxsize=1)
+def layout() -> Layout:
+    """Return the layout of the installed package; raise NoBasisError where it is absent or of another release."""
+    words = tomllib.loads(LAYOUT.read_text(encoding="utf-8"))
+    package, wanted = words["package"], words["version"]
+    try:
+        found = distribution(package)
+    except PackageNotFoundError:
+        raise NoBasisError(
+            f"measured operator tables need {package} {wanted}, which is not installed",
+            where="--tables",
+            hint=f"{INSTALL}, or --tables none",
+        ) from None
+    if found.version != wanted:
+        raise NoBasisError(
+            f"{package} {found.version} is installed, but its tables are read as {wanted} lays them out",
+            where="--tables",
+            hint=f"pip install {package}=={wanted}, or --tables none",
+        )
+    return Layout(
+        package=f"{package} {wanted}",
+        version=wanted,
+        root=Path(str(found.locate_file(words["module"]))) / words["folder"],
+        chips=words["chips"],
+        relatives=words["relatives"],
+        backends={
+            key: Backend(id=key, name=row["name"], releases=tuple(row["releases"]))
+            for key, row in words["backends"].items()
+        },
+        dtypes=words["dtypes"],
+    )
+
+
+def has_tables(chip: str) -> bool:
+    """Return whether the package, installed or not, is known to have tables of the chip."""
+    words = tomllib.loads(LAYOUT.read_text(encoding="utf-8"))
+    return chip in words["chips"] or chip in words["relatives"]
+
+
+def system(chip: str, backend: str = EVERY, known: Layout | None = None) -> System:
+    """Return a chip's tables; raise NoBasisError for a chip without them, UnknownNameError for an unknown engine."""
+    place = known or layout()
+    borrowed = chip in place.relatives
+    folder = place.relatives.get(chip) or place.chips.get(chip)
+    if folder is None:
+        raise NoBasisError(
+            f"{place.package} has no operator tables of {chip}",
+            where="--tables",
+            hint=f"--tables none; tables exist for {', '.join((*place.chips, *place.relatives))}",
+        )
+    if backend != EVERY and backend not in place.backends:
+        raise UnknownNameError("engine of operator tables", backend, (EVERY, *place.backends))
+    chosen = tuple(place.backends.values()) if backend == EVERY else (place.backends[backend],)
+    return System(
+        chip=chip,
+        folder=place.root / folder,
+        backends=chosen,
+        dtypes=place.dtypes,
+        package=place.package,
+        borrowed=borrowed,
+    )

@@ -1,0 +1,24 @@
+"""Parquet files to columns of numbers. The only module that imports pyarrow (the extra `tables`)."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pyarrow import parquet  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+FloatArray = npt.NDArray[np.float64]
+PER_MILLISECOND = 1e-3  # the tables give latencies in milliseconds
+
+
+def columns(path: Path, names: tuple[str, ...], where: Mapping[str, Any]) -> dict[str, FloatArray]:
+    """Return the number columns `names` and `time_s` of the rows in which each column of `where` has its value.
+
+    A column of `where` that the file lacks holds its value everywhere: older files were written before it existed.
+    """
+    there = set(parquet.read_schema(path).names)
+    filters = [(name, "=", value) for name, value in where.items() if name in there]
+    table = parquet.read_table(path, columns=[*names, "latency"], filters=filters or None)
+    read = {name: np.asarray(table[name].to_numpy(), dtype=float) for name in names}
+    return {**read, "time_s": np.asarray(table["latency"].to_numpy(), dtype=float) * PER_MILLISECOND}
