@@ -1,0 +1,36 @@
+"""Published points to predictions, each by the reader of its kind."""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from superpod.catalog.load import Catalogue
+from superpod.errors import SuperpodError
+from superpod.validate import collective_points, inference, operators, training
+from superpod.validate.point import Point
+from superpod.validate.prediction import Prediction, refused
+
+Reader = Callable[[Catalogue, Point], tuple[Prediction, ...]]
+READERS: Mapping[str, Reader] = {
+    "training": training.predict,
+    "inference": inference.predict,
+    "operator": operators.predict,
+    "collective": collective_points.predict,
+}
+# What a reader trips over in a point that its source wrote in an unforeseen way.
+UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
+
+
+def predict(catalogue: Catalogue, points: Iterable[Point]) -> tuple[Prediction, ...]:
+    """Return the predictions of all points, in their order; one without a number says why."""
+    return tuple(made for point in points for made in predict_one(catalogue, point))
+
+
+def predict_one(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
+    """Return the predictions of a point; what is not complete is not guessed."""
+    if not point.complete:
+        return (refused(point, f"incomplete: {', '.join(point.missing) or 'inputs are missing'}"),)
+    try:
+        return READERS[point.kind](catalogue, point)
+    except SuperpodError as error:
+        return (refused(point, error.message),)
+    except UNFORESEEN as error:
+        return (refused(point, f"not read: {type(error).__name__}: {error}"),)
