@@ -51,10 +51,10 @@ class Rate:
     parts: Shares
 
 
-def predict(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
-    """Return the predictions of one serving point, or why there are none."""
+def predict(catalogue: Catalogue, point: Point, *, tables: str = "none") -> tuple[Prediction, ...]:
+    """Return the predictions of one serving point, or why there are none; `tables` as in `Scenario`."""
     try:
-        run = run_of(catalogue, point)
+        run = run_of(catalogue, point, tables)
         rate = rate_of(run)
     except SuperpodError as error:
         return (refused(point, error.message),)
@@ -69,7 +69,7 @@ def predict(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
     return tuple(found)
 
 
-def run_of(catalogue: Catalogue, point: Point) -> Run:
+def run_of(catalogue: Catalogue, point: Point, tables: str = "none") -> Run:
     """Return the machine and the deployment of a point; raise NoBasisError for what is not stated or not known."""
     counted = point.chips if point.chips is not None else 1.0
     place = place_of(catalogue, point.hardware, counted)
@@ -81,6 +81,7 @@ def run_of(catalogue: Catalogue, point: Point) -> Run:
         work=Serving(),
         cards=max(round(place.cards), 1),
         software=software_of(point.config, point.hardware),
+        tables=tables,
     )
     made = machine(catalogue_at(catalogue, place), scenario, spec=spec, precision=precision)
     ranks = place.cards * made.fabric.ranks_per_chip
