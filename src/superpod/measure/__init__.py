@@ -1,0 +1,1 @@
+"""Measures operators and collectives of the machine at hand, as `superpod calibrate` reads them."""
