@@ -347,7 +347,9 @@ def ranks_out(link: LinkCalibration, part: Part, rows: Rows) -> Floats:
 def report(name: str, rows: Rows, errors: Floats) -> None:
     """Print n, median and P90 of absolute errors by machine and kind, below and from 1 MiB."""
     for system in (system for system in PODS if system in set(rows.system)):
-        for kind in (kind for kind in dict.fromkeys(rows.kind) if np.any((rows.system == system) & (rows.kind == kind))):
+        for kind in (
+            kind for kind in dict.fromkeys(rows.kind) if np.any((rows.system == system) & (rows.kind == kind))
+        ):
             mask = (rows.system == system) & (rows.kind == kind)
             cells = []
             for part in (rows.size_bytes < MEBI, rows.size_bytes >= MEBI):

@@ -71,6 +71,9 @@ def fabrics() -> dict[str, Fabric]:
     made["switch+tapered clos"] = fabric(board, replace(outside, bisection_frac=0.25))
     made["line of torus"] = fabric(Level(structure="torus", arity=16, dims=(16,)))
     made["cube of torus"] = fabric(Level(structure="torus", arity=64, dims=(4, 4, 4)), outside)
+    for engine in ("serving", "sglang"):
+        made[f"switch with kernels of {engine}"] = replace(fabric(board), kernels=engine)
+    made["adding switch+clos with kernels"] = replace(fabric(replace(board, adds=True), outside), kernels="vllm")
     made["equal bandwidths"] = fabric(board, level("clos"), slower=1.0)
     return made
 

@@ -45,6 +45,24 @@ def test_more_bytes_never_take_less_time(kind: str, name: str) -> None:
         assert np.all(np.diff(spent) >= -1e-12 * spent[1:]), group
 
 
+@pytest.mark.parametrize("kind", sorted(set(COLLECTIVES) - {"all_to_all"}))  # low-latency sends carry S/n to each peer
+@pytest.mark.parametrize("name", ["switch", "switch with kernels of serving", "switch with kernels of sglang"])
+def test_more_ranks_of_one_switch_never_take_less_time(kind: str, name: str) -> None:
+    sizes = np.arange(2.0, FABRICS[name].ranks_count + 1.0)
+    for message in MESSAGES:
+        spent = np.broadcast_to(collective_time(kind, FABRICS[name], Group(size=sizes), message), sizes.shape)
+        assert np.all(np.diff(spent) >= -1e-12 * spent[1:]), message
+
+
+@EVERY_FABRIC
+@EVERY_COLLECTIVE
+def test_twice_the_bytes_take_at_most_twice_the_time(kind: str, name: str) -> None:
+    """The choice never jumps: between any two sizes time grows at most as bytes do."""
+    for group in groups_of(FABRICS[name])[::7]:
+        spent = np.asarray(collective_time(kind, FABRICS[name], group, MESSAGES[1:]))
+        assert np.all(spent[1:] / spent[:-1] <= MESSAGES[2:] / MESSAGES[1:-1] * (1.0 + 1e-12)), group
+
+
 @EVERY_FABRIC
 @EVERY_COLLECTIVE
 def test_never_below_its_bound(kind: str, name: str) -> None:

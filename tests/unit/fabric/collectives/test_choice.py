@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from samples import CATALOGUE, FABRICS, Level, fabric
+from samples import CATALOGUE, FABRICS, LINK, Level, fabric
 from superpod.errors import ScenarioError
 from superpod.fabric.collectives import COLLECTIVES, choose, collective_time
 from superpod.fabric.collectives.exchange import priced
@@ -47,8 +47,64 @@ def test_a_ring_over_all_rails_beats_tier_by_tier_between_nodes() -> None:
     inside, outside = machine.tiers
     assert found.winner.binding_tier == inside.name
     wire = 2.0 * 31.0 / 32.0 * 1e10 / min(inside.bytes_per_s, 8.0 * outside.bytes_per_s) / inside.link.efficiency_frac
-    assert found.winner.wire_s == pytest.approx(wire)
+    own = 1e10 / 32.0 / inside.link.own_copy_bytes_per_s  # each member copies its own part once
+    assert found.winner.wire_s == pytest.approx(wire + own)
     assert not [way.name for way in found.ways if way.name.startswith("hierarchical")]
+
+
+def test_serving_engines_read_their_peers_where_that_is_faster() -> None:
+    """Short messages whole, longer ones in parts, the longest by the library; training never."""
+    machine = FABRICS["switch with kernels of sglang"]
+    sizes = (1e4, 2e6, 1e10)
+    assert [choose("all_reduce", machine, Group(size=8.0), size).winner.name for size in sizes] == [
+        "one_shot",
+        "two_shot",
+        "ring Simple",
+    ]
+    library = replace(machine, kernels="library")
+    assert not [way for way in choose("all_reduce", library, Group(size=8.0), 1e4).ways if "shot" in way.name]
+    for size in sizes:
+        slower = collective_time("all_reduce", library, Group(size=8.0), size)
+        assert collective_time("all_reduce", machine, Group(size=8.0), size) <= slower
+    short = [float(collective_time("all_gather", fabric, Group(size=8.0), 1e4)) for fabric in (machine, library)]
+    assert short[0] == short[1]  # only all-reduces have such kernels
+
+
+def test_closed_forms_of_peer_kernels() -> None:
+    machine = FABRICS["switch with kernels of serving"]
+    (tier,) = machine.tiers
+    peers, rate = tier.link.peer_kernels["serving"], tier.bytes_per_s * tier.link.efficiency_frac
+    ways = {way.name: way for way in choose("all_reduce", machine, Group(size=4.0), 1e6).ways}
+    begun = peers.base_s + 3.0 * peers.post_s
+    assert ways["one_shot"].time_s == pytest.approx(begun + 3e6 / (rate * peers.one_shot_frac))
+    assert ways["two_shot"].time_s == pytest.approx(begun + peers.pass_s + 1.5e6 / (rate * peers.two_shot_frac))
+
+
+def test_an_engine_without_a_row_has_the_kernels_of_all_and_large_groups_the_library() -> None:
+    named, other = (replace(FABRICS["switch"], kernels=name) for name in ("serving", "an engine of tomorrow"))
+    assert collective_time("all_reduce", named, Group(size=8.0), 1e5) == collective_time(
+        "all_reduce", other, Group(size=8.0), 1e5
+    )
+    wide = fabric(Level(structure="switch", arity=64))
+    serving = replace(wide, kernels="sglang")
+    sizes = np.array([8.0, 16.0, 64.0])
+    inside, beyond = (collective_time("all_reduce", machine, Group(size=sizes), 1e5) for machine in (serving, wide))
+    assert inside[0] < beyond[0]
+    np.testing.assert_array_equal(inside[1:], beyond[1:])
+
+
+def test_messages_have_ways_by_size() -> None:
+    """Short ones by low-latency sends, long ones in a pipeline that takes longer to begin."""
+    (tier,) = FABRICS["switch"].tiers
+    machine = replace(FABRICS["switch"], tiers=(replace(tier, link=CATALOGUE.link("nvlink5")),))
+    for kind in ("all_to_all", "p2p"):
+        names = [choose(kind, machine, Group(size=8.0), size).winner.name for size in (1e3, 1e9)]
+        assert names[0] == "direct short"
+        assert names[1] != "direct short"
+    assert [choose("all_to_all", machine, Group(size=8.0), size).winner.name for size in (4e6, 1e9)] == [
+        "direct middle",
+        "direct",
+    ]
 
 
 def test_libraries_that_go_tier_by_tier_say_with_what() -> None:
@@ -100,8 +156,23 @@ def test_bytes_of_128_tokens() -> None:
 
 
 def test_forwarding_never_carries_less_inside() -> None:
-    machine, group = FABRICS["switch+clos"], Group(size=64.0)
+    """With the same kernels for both; those for volume begin later and carry more."""
+    plain, group = FABRICS["switch+clos"], Group(size=64.0)
+    tiers = tuple(replace(tier, link=replace(LINK, expert_volume=LINK.expert_latency)) for tier in plain.tiers)
+    machine = replace(plain, tiers=tiers)
     for message in (1e5, 1e8):
         straight = priced("combine", machine, group, message, message, forwarded=False)
         assert float(priced("combine", machine, group, message, message, forwarded=True)) >= float(straight) * 0.99
         assert float(priced("combine", machine, group, message, message / 4.0, forwarded=True)) < float(straight)
+
+
+def test_the_way_back_may_have_a_rate_of_its_own() -> None:
+    """Combine sends 16 bits and adds; DeepEP on H100 carries them at less of the bandwidth than dispatch."""
+    there, back = (
+        float(priced(way, FABRICS["switch"], Group(size=8.0), 1e9, 1e9, forwarded=False))
+        for way in ("dispatch", "combine")
+    )
+    assert LINK.expert_latency.combine_rate_frac is not None
+    assert back / there == pytest.approx(
+        LINK.expert_latency.rate_frac / LINK.expert_latency.combine_rate_frac, rel=0.01
+    )

@@ -86,7 +86,7 @@ def two_tiers(inside: int, groups: int, outer: float) -> Route:
 SIZES = (2, 3, 4, 5, 7, 8, 16, 31, 32)
 SWITCHED = [
     (name, kind, n)
-    for name in ("ring", "halving_doubling", "double_tree", "direct", "in_network", "full_mesh")
+    for name in ("ring", "halving_doubling", "double_tree", "direct", "in_network", "one_shot", "full_mesh")
     for kind in ALGORITHMS[name].kinds
     if (name, kind) != ("full_mesh", "broadcast")
     for n in SIZES
