@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from superpod.compute.device import OperatorTable
 from superpod.errors import NoBasisError
 from superpod.operator_tables.locate import EVERY, INSTALL, has_tables, layout
+from superpod.operator_tables.tables import load
 
 NONE, AUTO = "none", "auto"
 
@@ -30,6 +31,4 @@ def chosen(wish: str, chip: str, engine: str, ranks_per_chip: float) -> Operator
             where="--tables",
             hint="--tables none",
         )
-    from superpod.operator_tables.tables import load  # noqa: PLC0415  (needs pyarrow, which is optional)
-
     return load(chip, (engine or EVERY) if wish == AUTO else wish)

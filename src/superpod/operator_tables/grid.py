@@ -8,6 +8,7 @@ import numpy.typing as npt
 
 from superpod.operator_tables.read import FloatArray
 
+Cell = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]
 TINY = 1e-12  # sizes below this are taken as this: logarithms need a number
 
 
@@ -98,34 +99,47 @@ def carried(spent: FloatArray, axis: int, along: FloatArray) -> FloatArray:
 
 
 def read(grid: Grid, sizes: tuple[FloatArray, ...]) -> Reading:
-    """Return ln(t) linear between knots in every ln(size): continuous, monotone, exact at the knots."""
-    points = [np.log(np.maximum(size, TINY)) for size in np.broadcast_arrays(*sizes)]
+    """Return ln(t) linear between knots in every ln(size): continuous, monotone along axes of work, exact at knots."""
+    points = [np.log(np.maximum(size, TINY)) for size in sizes]
     inside = [np.clip(point, axis[0], axis[-1]) for point, axis in zip(points, grid.axes, strict=True)]
-    lows, shares = zip(*(_cell(point, axis) for point, axis in zip(inside, grid.axes, strict=True)), strict=True)
-    log_time = np.zeros(points[0].shape)
-    measured = np.zeros(points[0].shape)
-    for corner in product((0, 1), repeat=len(points)):
-        weight = np.ones(points[0].shape)
-        place = []
-        for side, low, share, axis in zip(corner, lows, shares, grid.axes, strict=True):
-            weight = weight * (share if side else 1.0 - share)
-            place.append(np.minimum(low + side, len(axis) - 1))
-        log_time = log_time + weight * grid.log_time[tuple(place)]
-        measured = measured + weight * grid.measured[tuple(place)]
     gaps = [point - near for point, near in zip(points, inside, strict=True)]
+    both = np.stack((grid.log_time, grid.measured))
+    columns: list[Cell] = []
+    for place in reversed(range(len(inside))):  # single numbers first: they leave fewer corners to the columns
+        cell = _cell(inside[place], grid.axes[place])
+        if inside[place].size > 1:
+            columns.insert(0, cell)
+        else:
+            low, high, share = cell[0].item(), cell[1].item(), cell[2].item()
+            both = np.asarray(both.take(low, place + 1) * (1.0 - share) + both.take(high, place + 1) * share)
+    log_time, measured = _between(both, columns)
+    shape = np.broadcast_shapes(*(point.shape for point in points))
     return Reading(
-        log_time=log_time,
-        measured_frac=np.minimum(measured, 1.0),
-        outside=np.sum([np.abs(gap) for gap in gaps], axis=0),
-        below=np.any([gap < 0.0 for gap in gaps], axis=0),
-        above=np.any([gap > 0.0 for gap in gaps], axis=0),
+        log_time=np.broadcast_to(log_time, shape),
+        measured_frac=np.broadcast_to(np.clip(measured, 0.0, 1.0), shape),
+        outside=np.broadcast_to(sum(np.abs(gap) for gap in gaps), shape),
+        below=np.broadcast_to(np.logical_or.reduce(np.broadcast_arrays(*(gap < 0.0 for gap in gaps))), shape),
+        above=np.broadcast_to(np.logical_or.reduce(np.broadcast_arrays(*(gap > 0.0 for gap in gaps))), shape),
         inside=tuple(np.exp(near) for near in inside),
     )
 
 
-def _cell(point: FloatArray, axis: FloatArray) -> tuple[npt.NDArray[np.intp], FloatArray]:
-    """Return the knot below each point and how far it is on the way to the next."""
+def _cell(point: FloatArray, axis: FloatArray) -> Cell:
+    """Return the knots below and above each point, and how far it is on the way from one to the other."""
     if len(axis) == 1:
-        return np.zeros(point.shape, dtype=np.intp), np.zeros(point.shape)
+        none = np.zeros(point.shape, dtype=np.intp)
+        return none, none, np.zeros(point.shape)
     low = np.clip(np.searchsorted(axis, point, side="right") - 1, 0, len(axis) - 2)
-    return low, (point - axis[low]) / (axis[low + 1] - axis[low])
+    return low, low + 1, (point - axis[low]) / (axis[low + 1] - axis[low])
+
+
+def _between(both: FloatArray, cells: list[Cell]) -> FloatArray:
+    """Return the values between the corners of each point's cell, for each leading entry of `both`."""
+    found: FloatArray = np.zeros(())
+    for corner in product((0, 1), repeat=len(cells)):
+        weight = np.ones(())
+        for side, (_, _, share) in zip(corner, cells, strict=True):
+            weight = weight * (share if side else 1.0 - share)
+        chosen = tuple(cell[side] for side, cell in zip(corner, cells, strict=True))
+        found = found + weight * both[(slice(None), *chosen)]
+    return found

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from pyarrow import parquet  # type: ignore[import-untyped,import-not-found,unused-ignore]
 
 FloatArray = npt.NDArray[np.float64]
 PER_MILLISECOND = 1e-3  # the tables give latencies in milliseconds
@@ -17,6 +16,8 @@ def columns(path: Path, names: tuple[str, ...], where: Mapping[str, Any]) -> dic
 
     A column of `where` that the file lacks holds its value everywhere: older files were written before it existed.
     """
+    from pyarrow import parquet  # type: ignore[import-untyped,import-not-found,unused-ignore]  # noqa: PLC0415
+
     there = set(parquet.read_schema(path).names)
     filters = [(name, "=", value) for name, value in where.items() if name in there]
     table = parquet.read_table(path, columns=[*names, "latency"], filters=filters or None)
