@@ -127,8 +127,9 @@ def mixed_time(
         return plain_s + pass_time(engine, layout, prefill_phase(prompts, requests.prompt_tokens)).time_s
     reading = prefill_phase(prompts, requests.prompt_tokens)
     together = replace(reading, tokens=chunk_tokens + decoding.tokens, sequences=prompts + decoding.sequences)
-    shared = pass_time(engine, layout, together).time_s + attention_time(engine, layout, decoding)
-    return np.maximum(shared, plain_s)
+    products = pass_time(engine, layout, together).time_s - attention_time(engine, layout, together)
+    apart = attention_time(engine, layout, reading) + attention_time(engine, layout, decoding)
+    return np.maximum(products + apart, plain_s)
 
 
 def attention_time(engine: Engine, layout: Layout, phase: Phase) -> Num:
