@@ -134,6 +134,11 @@ def matrix(block: page.Matrix) -> str:
     return f"{heading(block.title)}{charts.matrix(block)}{footnotes((block.note,))}"
 
 
+def drawing(block: page.Drawing) -> str:
+    """Return a picture."""
+    return f"{heading(block.title)}{block.svg}"
+
+
 def text(block: page.Text) -> str:
     """Return paragraphs or a list."""
     if block.bullets:
@@ -210,5 +215,6 @@ WRITERS: dict[type[Any], Callable[[Any], str]] = {
     page.Table: table,
     page.HeatMap: heat_map,
     page.Matrix: matrix,
+    page.Drawing: drawing,
     page.Section: section,
 }

@@ -176,6 +176,14 @@ class Matrix:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Drawing:
+    """A picture of its own as SVG; a terminal says that HTML shows it."""
+
+    title: str
+    svg: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Section:
     """A part of the page with its own heading; a `folded` one opens on demand."""
 
@@ -184,7 +192,9 @@ class Section:
     folded: bool = False
 
 
-Block = Table | Text | Headline | Metrics | Breakdown | Fill | SplitBars | Intervals | HeatMap | Matrix | Section
+Block = (
+    Table | Text | Headline | Metrics | Breakdown | Fill | SplitBars | Intervals | HeatMap | Matrix | Drawing | Section
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -267,6 +267,11 @@ def draw_heat_map(block: page.HeatMap, console: Console) -> None:
         console.print(Padding(RichText(block.note, style="dim"), (0, 0, 0, INDENT)))
 
 
+def draw_drawing(block: page.Drawing, console: Console) -> None:
+    """Print that there is a picture; it is for HTML."""
+    console.print(RichText(f"{block.title}: drawn in HTML", style="dim"))
+
+
 def draw_matrix(block: page.Matrix, console: Console) -> None:
     """Print what a matrix sends at most; the picture is for HTML."""
     side = len(block.cells)
@@ -421,5 +426,6 @@ DRAWERS: dict[type[Any], Callable[[Any, Console], None]] = {
     page.Table: draw_table,
     page.HeatMap: draw_heat_map,
     page.Matrix: draw_matrix,
+    page.Drawing: draw_drawing,
     page.Section: draw_section,
 }
