@@ -217,9 +217,6 @@ def fit_links(points: list[dict[str, Any]]) -> None:
         )
 
     print("links")
-    bases = {"regimes.LL.base_s": 33e-6, "regimes.LL128.base_s": 41e-6, "regimes.Simple.base_s": 35e-6}
-    link_fit("A100 rings", "nvlink3", {"efficiency_frac": 0.74, **bases}, errors("vTrain", "DGX-class A100"))
-    link_fit("8 x H200 rings of NCCL 2.18", "nvlink4", {"efficiency_frac": 0.8}, errors("APEX+", "H200", 2**23))
     added = {"in_network.base_s": 50e-6, "in_network.rate_frac": 0.82}
     link_fit("8 x H200 in-network", "nvlink4", added, errors("ML Eng", "HGX H200", 2**24))
     link_fit("8 x B200 in-network", "nvlink5", added, errors("ML Eng", "AWS P6-B200", 2**24))

@@ -3,7 +3,7 @@
     python benchmarks/fit_links.py DATA [--fit]
 
 DATA is `aiconfigurator_core/systems/data` of the unpacked wheel aiconfigurator-core 0.12.0 (Apache-2.0). Without --fit
-only the catalogue's own errors are printed. Needs pyarrow, and scipy to fit. Nothing here is end to end.
+only the catalogue's own errors are printed. Needs pyarrow and scipy. Nothing here is end to end.
 """
 
 import sys
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
+from scipy.optimize import least_squares
 
 from superpod.catalog.calibration import LinkCalibration
 from superpod.catalog.load import Catalogue
@@ -208,8 +209,6 @@ def moved(link: LinkCalibration, values: dict[str, float]) -> LinkCalibration:
 
 def fitted(link: LinkCalibration, start: dict[str, float], rows: Rows, kernels: str) -> dict[str, float]:
     """Return the numbers at which log errors are least, softly: a single slow row does not move them."""
-    from scipy.optimize import least_squares
-
     paths, first = list(start), np.array(list(start.values()))
 
     def residual(x: Floats) -> Floats:
@@ -238,7 +237,7 @@ SHORT = {
     "exchanges.short.post_s": 0.2e-6,
     "exchanges.short.pair_frac": 0.016,
 }
-# Efficiencies are other sources' rates at sizes that the tables do not reach; copies of a rank's own part come from slopes.
+# Efficiencies are other sources' rates at sizes that the tables do not reach; copies of own parts come from slopes.
 PARTS = (
     Part(
         name="rings",
@@ -373,7 +372,8 @@ def main() -> None:
                 fits = moved(fits, values)
                 print(f"{link_id} {part.name}: " + ", ".join(f"{path} {value:.4g}" for path, value in values.items()))
                 report(f"{part.name}, sizes left out", rows, held_out(fits, part, rows))
-                report(f"{part.name}, rank counts left out", rows, ranks_out(fits, part, rows))
+                if len(np.unique(rows.ranks)) > 1:
+                    report(f"{part.name}, rank counts left out", rows, ranks_out(fits, part, rows))
             report(f"{part.name}, catalogue", rows, predicted(rows, link, part.kernels) / rows.time_s - 1.0)
 
 

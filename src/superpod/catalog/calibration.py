@@ -136,9 +136,9 @@ class LinkCalibration:
 
     `efficiency_frac` is the one share of bandwidth that the transport reaches; regimes and kernels have shares of it.
     `hop_s` is the latency of a hop on the machine where steps were measured: a longer hop adds what it is longer.
-    `own_copy_bytes_per_s` is how fast a ring copies a rank's own part, once, beside what it sends; `exchanges` are other
-    ways to send than `exchange`, by name, as for short messages; `peer_kernels` are what serving engines run beside the
-    library, by engine, `serving` for those without a row.
+    `own_copy_bytes_per_s` is how fast a ring copies a rank's own part, once, beside what it sends. `exchanges` are ways
+    to send other than `exchange`, by name, as for short messages; `peer_kernels` are what serving engines run beside
+    the library, by engine, `serving` for those without a row.
     `algorithms` are those that the library runs over switches; beside them `hierarchical` says that it runs tier by
     tier, `all_paths` that one pair may use all links of a mesh. `overlap_tax_frac` is how much kernels slow down per
     second of transfers beside them.

@@ -98,8 +98,9 @@ def pipelined(kind: str, found: list[Level], size: Num, message_bytes: Num) -> l
 def flat_ring(kind: str, found: list[Level], size: Num, message_bytes: Num, name: str) -> Candidate:
     """Return one ring through all members, drawn once over every rail.
 
-    T = base + sum_l steps_l step_l + bytes / min_l (m_l B_l) + own copy: of the ring's n edges n/m_l - n/h_l cross tier l, whose
-    instances hold h_l members in instances of m_l, and each of those m_l members' ports carries a part of the ring.
+    T = base + sum_l steps_l step_l + bytes / min_l (m_l B_l) + own copy: of the ring's n edges n/m_l - n/h_l cross tier
+    l, whose instances hold h_l members in instances of m_l, and each of those m_l members' ports carries a part of the
+    ring.
     """
     cost = ring.cost(kind, size, message_bytes)
     passes = 2.0 if kind == "all_reduce" else 1.0
