@@ -11,11 +11,11 @@ from superpod.measure.case import Case
 class Prepared:
     """A case with its operands in place.
 
-    `burst(n)` runs n calls one after another and returns the device seconds of all of them; n is a multiple of
+    `burst_s(n)` runs n calls one after another and returns the device seconds of all of them; n is a multiple of
     `whole_count`, the operand sets that one round passes through. `how` names the kernel.
     """
 
-    burst: Callable[[int], float]
+    burst_s: Callable[[int], float]
     whole_count: int = 1
     how: str = ""
 

@@ -91,7 +91,7 @@ class CollectiveBackend:
         with torch.no_grad(), self.device.refusals():
             call()
             self.device.wait()
-        return Prepared(burst=self.bursts(call), how=LIBRARIES[self.device.kind])
+        return Prepared(burst_s=self.bursts(call), how=LIBRARIES[self.device.kind])
 
     def bursts(self, call: Callable[[], object]) -> Callable[[int], float]:
         """Return bursts that begin together: the ranks meet before the clock runs, where there is a queue in it."""

@@ -78,7 +78,7 @@ def measured(backend: Backend, case: Case, rule: Rule, rates: Rates) -> Event:
     """Return the event of one case that was tried."""
     try:
         prepared = backend.prepare(case)
-        timing = repeat(prepared.burst, prepared.whole_count, rule)
+        timing = repeat(prepared.burst_s, prepared.whole_count, rule)
     except MeasurementError as error:
         return Event(case=case, state=SKIPPED, reason=error.message)
     rates.learn(case, timing.median_s)

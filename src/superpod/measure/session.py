@@ -66,6 +66,7 @@ def measure(question: Question, catalogue: Catalogue, told: Told, opened: Opened
     device = question.device or default_device()
     if started_by_torchrun():
         return measure_as_rank(question, device, told)
+    check_ranks(question.ranks, device)
     backend = opened(device, question.seed)
     chip = question.chip or backend.chip
     journal = Journal(question.path, chip=chip, resume=question.resume)
@@ -80,6 +81,16 @@ def measure(question: Question, catalogue: Catalogue, told: Told, opened: Opened
     todo = [(spread(journal.missing(chosen), question.seed), run) for chosen, run in parts]
     events, interrupted = recorded(todo, question, chip, journal, told)
     return outcome(journal, chip, backend.software, events, interrupted=interrupted)
+
+
+def check_ranks(ranks: Sequence[int], device: str) -> None:
+    """Raise MeasurementError where a group has more ranks than there are devices; a processor takes any number."""
+    if ranks and device != "cpu" and max(ranks) > device_count(device):
+        raise MeasurementError(
+            f"{max(ranks)} ranks need as many {device} devices, {device_count(device)} are here",
+            where="--ranks",
+            hint="over several nodes, start one process a device with torchrun",
+        )
 
 
 def ranks_run(group: Group, rule: Rule) -> Run:

@@ -1,9 +1,11 @@
 """One PyTorch device: CUDA (ROCm too), Ascend or CPU. What it is called, how its time is taken."""
 
+import gc
 import math
 import os
 import platform
 import time
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ QUEUE_COUNT = 256  # launches that a device's queue takes without making the hos
 HEAD_START = 1.5  # how much longer the device is kept busy than the host needs to fill its queue
 FASTEST_CYCLES_PER_S = 2.5e9  # an upper bound of device clocks; a slower one is kept busy for longer
 PROBE_COUNT = 5
+GRAPH_COUNT = 1024  # calls of a graph, unless there are more operand sets
+GRAPH_S = 1e-3
 DRIVER_FILES = ("/proc/driver/nvidia/version", "/sys/module/amdgpu/version")
 CANN_FOLDERS = ("ASCEND_TOOLKIT_HOME", "ASCEND_HOME_PATH")
 CANN_FILES = ("version.cfg", "version.info", "compiler/version.info")
@@ -37,6 +41,8 @@ class TorchBackend:
         if self.api is not None:
             self.api.set_device(self.device)
         torch.manual_seed(seed)
+        if GRAPH in self.modes:
+            gc.freeze()  # each capture of a graph collects garbage: what is loaded by now need not be looked at
         self.chip = processor_name() if self.api is None else str(self.api.get_device_name(self.device))
         self.software = SoftwareText(self).text
         self._busy: tuple[Any, float] | None = None
@@ -63,16 +69,18 @@ class TorchBackend:
         with torch.no_grad(), self.refusals():
             how, calls = self.fastest(list(build(case, place)))
             if case.mode == EAGER:
-                return Prepared(burst=self.host_burst(calls))
+                return Prepared(burst_s=self.host_burst(calls))
             return self.recorded(calls, how, case) if self.kind == "cuda" else self.queued(calls, how)
 
     def fastest(self, kernels: Sequence[Kernel]) -> Kernel:
-        """Return the kernel that is fastest on the case; raise what the last one said where none can run."""
+        """Return the kernel that is fastest on the case; raise what the first one said where none can run."""
         able: list[Kernel] = []
         refused: Exception | None = None
         for how, calls in kernels:
             try:
-                calls[0]()
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")  # attention says at length why a kernel cannot run
+                    calls[0]()
                 self.wait()
                 able.append((how, calls))
             except (RuntimeError, TypeError, ValueError) as error:
@@ -100,30 +108,22 @@ class TorchBackend:
                 pieces = [ordered[first : first + QUEUE_COUNT] for first in range(0, count, QUEUE_COUNT)]
                 return sum(self.eager_s(piece, len(piece)) for piece in pieces)
 
-        return Prepared(burst=burst, how=how)
+        return Prepared(burst_s=burst, how=how)
 
     def recorded(self, calls: Sequence[Call], how: str, case: Case) -> Prepared:
         """Return a case whose bursts replay a CUDA graph: no launch from the host between kernels.
 
-        A burst goes round all operand sets, or a replay would find its own few in the cache. What cannot be captured is
-        queued.
+        The graph goes round all operand sets, or a replay would find its own few in the cache, and lasts about as long
+        as a burst, so that the gap between replays does not count. What cannot be captured is queued.
         """
-        graphs: dict[int, Any] = {}
-
-        def capture(count: int) -> Any:
-            graph = torch.cuda.CUDAGraph()
-            with torch.no_grad(), torch.cuda.graph(graph):
-                for index in range(count):
-                    calls[index % len(calls)]()
-            return graph
-
+        once_s = max(self.eager_s(calls, PROBE_COUNT) / PROBE_COUNT, 1e-9)
+        rounds = math.ceil(min(GRAPH_COUNT, GRAPH_S / once_s) / len(calls))
+        unit = len(calls) * max(1, rounds)
+        graph = torch.cuda.CUDAGraph()
         try:
-            side = torch.cuda.Stream()
-            side.wait_stream(torch.cuda.current_stream())
-            with torch.no_grad(), torch.cuda.stream(side):
-                calls[0]()
-            torch.cuda.current_stream().wait_stream(side)
-            graphs[len(calls)] = capture(len(calls))
+            with torch.cuda.graph(graph):
+                for index in range(unit):
+                    calls[index % len(calls)]()
         except RuntimeError as error:
             self.reraise_fatal(error)
             if case.mode == GRAPH:
@@ -132,11 +132,9 @@ class TorchBackend:
 
         def burst(count: int) -> float:
             with self.refusals():
-                if count not in graphs:
-                    graphs[count] = capture(count)
-                return self.event_s(graphs[count].replay)
+                return self.event_s(lambda: [graph.replay() for _ in range(count // unit)])
 
-        return Prepared(burst=burst, whole_count=len(calls), how=how)
+        return Prepared(burst_s=burst, whole_count=unit, how=how)
 
     def host_burst(self, calls: Sequence[Call]) -> Callable[[int], float]:
         """Return bursts timed from the host: what a launch costs where nothing hides it."""

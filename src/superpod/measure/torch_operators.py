@@ -57,7 +57,7 @@ class Place:
         wanted = min(SETS_COUNT_MAX, math.ceil(self.rotation_bytes / once), int(room // once))
         first = self.random(shape, dtype)
         stacked = torch.empty((max(1, wanted), *shape), dtype=first.dtype, device=self.device)
-        stacked.view(torch.int8).copy_(first.view(torch.int8))
+        stacked.copy_(first)
         return stacked
 
 

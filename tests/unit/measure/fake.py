@@ -39,4 +39,4 @@ class FakeBackend:
             self.clock_s += took_s
             return took_s
 
-        return Prepared(burst=burst, how="kernel")
+        return Prepared(burst_s=burst, how="kernel")
