@@ -116,7 +116,8 @@ def _tables(tree: Mapping[str, Any]) -> list[str]:
     if low:
         rows = ((item["ladder"].replace("|", ", "), str(item["count"]), f"{item['tau']:+.2f}") for item in low)
         parts += ["### Order kept (Kendall's tau)", table(("ladder", "n", "tau"), rows)]
-    parts += ["### Furthest off", table(("point", "of", "measured", "predicted", "error"), map(_worst, tree["worst"]))]
+    head = ("point", "of", "measured", "predicted", "error", "where the predicted time goes")
+    parts += ["### Furthest off", table(head, map(_worst, tree["worst"]))]
     return parts
 
 
@@ -149,7 +150,7 @@ def _floor(floor: Mapping[str, Any]) -> tuple[str, ...]:
 def _worst(row: Mapping[str, Any]) -> tuple[str, ...]:
     error = row["predicted"] / row["measured"] - 1.0
     numbers = (quantity(row["measured"], row["unit"]), quantity(row["predicted"], row["unit"]))
-    return (row["point"], row["what"], *numbers, signed(error))
+    return (row["point"], row["what"], *numbers, signed(error), row["parts"] or DASH)
 
 
 def _peers(peers: Sequence[Peer]) -> str:

@@ -2,7 +2,11 @@
 
 from dataclasses import dataclass
 
+from superpod.result import Term
+from superpod.units import percent
 from superpod.validate.point import Point
+
+PARTS_COUNT = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,10 +14,11 @@ class Prediction:
     """One measured number and the predicted one, both in the same unit.
 
     `what` names the number (`step`, `tpot`, `memory`, ...), `predicted` is None where `reason` says why; `low` and
-    `high` are its P10 and P90. Points that agree in `ladder` differ in what a ranking is asked of. `software`
-    names the release that the prediction assumes, `basis` the pod, precision and calibration it stands on. `floor` is
-    the pure memory bound of a decode step. A ladder ranks the number times `ladder_scale` (a step by its time for a
-    token on one card). `work_flop` is the model's own FLOP of one card, `family` the chips and format of equal rates.
+    `high` are its P10 and P90. Points that agree in `ladder` differ in what a ranking is asked of; it ranks the number
+    times `ladder_scale` (a step by its time for a token on one card). `software` names the release that the prediction
+    assumes, `basis` the pod, precision and calibration it stands on, `parts` where most of the predicted time goes.
+    `floor` is the pure memory bound of a decode step, `work_flop` the model's own FLOP of one card, `family` the chips
+    and format of equal rates.
     """
 
     point: str
@@ -35,6 +40,7 @@ class Prediction:
     ladder_scale: float = 1.0
     work_flop: float | None = None
     family: str = ""
+    parts: str = ""
     more_is_better: bool = False
 
     @property
@@ -64,3 +70,11 @@ def refused(point: Point, reason: str, *, what: str = "", chip: str = "") -> Pre
         unit=point.unit,
         reason=reason,
     )
+
+
+def parts_of(term: Term) -> str:
+    """Return the largest parts of a breakdown, as words with their shares."""
+    whole = max(float(term.time_s), 1e-30)
+    sizes = [(float(leaf.time_s) / whole, leaf.name) for leaf in term.leaves()]
+    largest = sorted((size for size in sizes if size[0] > 0.0), reverse=True)[:PARTS_COUNT]
+    return ", ".join(f"{name} {percent(share)}" for share, name in largest)

@@ -17,7 +17,7 @@ from superpod.train.step import StepTime
 from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
-from superpod.validate.prediction import Prediction, refused
+from superpod.validate.prediction import Prediction, parts_of, refused
 from superpod.validate.training_layout import layout_of, precision_of
 from superpod.validate.values import number
 
@@ -154,6 +154,7 @@ def _step(run: Run, measured: float) -> Prediction:
         basis=f"{made.pod.id}, {made.precision.name}, {made.device.calibration.id}",
         work_flop=run.step.model_flop / run.cards,
         family=f"{made.device.calibration.id}|{made.precision.matmul}",
+        parts=parts_of(run.step.term),
     )
 
 
@@ -168,4 +169,5 @@ def _memory(run: Run, measured: float) -> Prediction:
         high=predicted * math.exp(MEMORY_SPREAD),
         ladder="",
         work_flop=None,
+        parts="",
     )
