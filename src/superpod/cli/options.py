@@ -223,6 +223,15 @@ def serving_work(command: Command) -> Command:
             help="Number format of the KV cache.",
         ),
         click.option(
+            "--imbalance",
+            type=click.FloatRange(min=1.0),
+            callback=finite,
+            default=1.0,
+            show_default=True,
+            metavar="RATIO",
+            help="Load of the fullest expert rank over the mean, by the router's liking.",
+        ),
+        click.option(
             "--acceptance",
             type=click.FloatRange(0.0, 1.0),
             callback=finite,
@@ -270,6 +279,7 @@ def serving(options: Mapping[str, Any]) -> Serving:
         acceptance_frac=options["acceptance"],
         mode=options["mode"],
         cache_bytes=CACHE_BYTES[options["kv"]],
+        imbalance_ratio=options["imbalance"],
     )
 
 

@@ -21,6 +21,7 @@ class Layout:
     `virtual` is the number of model chunks a stage holds, `micro_batch` the sequences of one pass. Expert groups are
     cut from the ranks of tensor x context x data: expert x expert_tensor divides that product. `staged` data ranks pool
     their prompts: each takes a share of tokens for the projections and a share of heads for attention itself.
+    `imbalance_ratio` is the router's part of the load of the fullest expert rank over the mean.
     """
 
     tensor: Num = 1.0
@@ -32,6 +33,7 @@ class Layout:
     expert_tensor: Num = 1.0
     micro_batch: Num = 1.0
     staged: Num = 1.0
+    imbalance_ratio: Num = 1.0
     zero: str = "1"
     recompute: str = "none"
     overlap: str = "data"
@@ -58,6 +60,7 @@ class Layout:
             expert_tensor=self.expert_tensor,
             context=self.context,
             sequence_parallel=self.sequence_parallel,
+            imbalance_ratio=self.imbalance_ratio,
         )
 
 

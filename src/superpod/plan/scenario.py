@@ -18,7 +18,8 @@ class Serving:
 
     `draft_tokens` multi-token-prediction tokens are proposed each step and accepted with `acceptance_frac`.
     `mode` is `aggregated`, `disaggregated` or `auto` (whichever serves more). `cache_bytes` is the size of an element
-    of the KV cache; 0 takes the number format's own.
+    of the KV cache; 0 takes the number format's own. `imbalance_ratio` is the load of the fullest expert rank over the
+    mean that the router's liking causes; 1 is balanced.
     """
 
     prompt_tokens: int = 4096
@@ -29,6 +30,7 @@ class Serving:
     acceptance_frac: float = 0.7
     mode: str = "auto"
     cache_bytes: float = 0.0
+    imbalance_ratio: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -73,8 +73,8 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
         acceptance_frac=work.acceptance_frac,
     )
     engine = machine.engine
-    decoding = decode_columns(machine, engine, requests, fixed)
-    prefilling = prefill_columns(machine, engine, requests)
+    decoding = decode_columns(machine, engine, requests, fixed, work.imbalance_ratio)
+    prefilling = prefill_columns(machine, engine, requests, work.imbalance_ratio)
     budget = usable_bytes(machine.engine)
     fits = np.asarray(decoding.memory.total_bytes <= budget)
     quick = np.asarray(decoding.tpot_s <= work.tpot_s)
@@ -96,18 +96,20 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
     )
 
 
-def decode_columns(machine: Machine, engine: Engine, requests: Requests, fixed: Mapping[str, float | str]) -> Decode:
+def decode_columns(
+    machine: Machine, engine: Engine, requests: Requests, fixed: Mapping[str, float | str], imbalance_ratio: float
+) -> Decode:
     """Return every decode instance that the machine can hold, at every batch."""
     columns = instances(machine, BATCHES, fixed)
     batch = columns.pop("batch")
-    return decode(engine, Layout(**columns), batch, requests)  # type: ignore[arg-type]
+    return decode(engine, Layout(**columns, imbalance_ratio=imbalance_ratio), batch, requests)  # type: ignore[arg-type]
 
 
-def prefill_columns(machine: Machine, engine: Engine, requests: Requests) -> Prefill:
+def prefill_columns(machine: Machine, engine: Engine, requests: Requests, imbalance_ratio: float) -> Prefill:
     """Return every prefill instance, at one to sixteen prompts a pass."""
     columns = instances(machine, PROMPTS, {})
     batch = columns.pop("batch")
-    return prefill(engine, Layout(**columns), batch, requests)  # type: ignore[arg-type]
+    return prefill(engine, Layout(**columns, imbalance_ratio=imbalance_ratio), batch, requests)  # type: ignore[arg-type]
 
 
 def instances(machine: Machine, batches: tuple[float, ...], fixed: Mapping[str, float | str]) -> Columns:

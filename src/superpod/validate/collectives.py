@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 from superpod.catalog.load import Catalogue
-from superpod.catalog.provenance import Fact, FactReader
-from superpod.catalog.read import read_toml, validated
-from superpod.errors import CatalogueError, NoBasisError
+from superpod.catalog.provenance import FactReader
+from superpod.errors import NoBasisError
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.collectives.exchange import priced
 from superpod.fabric.collectives.expert_exchange import Routing, sent
 from superpod.fabric.tiers import Fabric, Group, build, ranks_per_chip
 from superpod.result import Num
 from superpod.validate.hardware import pod_of
+from superpod.validate.programs import program_fact
 
-PROGRAMS = Path(__file__).parent / "programs.toml"
 KINDS = {
     "all_reduce": "all_reduce",
     "all_gather": "all_gather",
@@ -137,16 +135,6 @@ def expert_time(
     nodes = max(ranks / _inside(fabric), 1.0)
     load = sent(routing, tokens, token_bytes, ranks, nodes, deduplicated=batched)
     return float(priced(way, fabric, Group(size=ranks), load.inside_bytes, load.outside_bytes, forwarded=batched))
-
-
-def program_fact(path: str) -> float:
-    """Return a number of programs.toml, by table and key."""
-    table, _, key = path.partition(".")
-    problems: list[str] = []
-    fact: Fact = validated(Fact, read_toml(PROGRAMS)[table][key], f"{PROGRAMS.name}:{path}", problems)
-    if fact.value is None:
-        raise CatalogueError("no value", where=f"{PROGRAMS.name}:{path}")
-    return fact.value
 
 
 def bus_factor(kind: str, ranks: float) -> float:

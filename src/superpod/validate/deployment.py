@@ -9,6 +9,7 @@ from superpod.catalog.model_spec import MixtureOfExperts, ModelSpec
 from superpod.errors import NoBasisError
 from superpod.parallel.layout import Layout
 from superpod.serve.steady import Requests
+from superpod.validate.programs import program_fact
 from superpod.workload.precision import PRECISIONS, Precision
 
 # What the words of a number format mean, first match first: (pattern, row of PRECISIONS, scale of narrow products).
@@ -90,9 +91,11 @@ def software_of(config: Mapping[str, Any], hardware: str) -> str:
     return found
 
 
-def deployment_of(config: Mapping[str, Any], spec: ModelSpec, ranks: float, ranks_per_chip: float) -> Deployment:
+def deployment_of(
+    config: Mapping[str, Any], notes: str, spec: ModelSpec, ranks: float, ranks_per_chip: float
+) -> Deployment:
     """Return how `ranks` ranks run the model; raise NoBasisError for what the point does not state."""
-    layout = layout_of(config, spec, ranks)
+    layout = replace(layout_of(config, spec, ranks), imbalance_ratio=imbalance_of(config, notes))
     size = float(layout.tensor * layout.data * layout.pipeline)
     instances = max(ranks / size, 1.0)
     return Deployment(
@@ -152,6 +155,18 @@ def layout_of(config: Mapping[str, Any], spec: ModelSpec, ranks: float) -> Layou
         expert_tensor=expert_tensor if expert > 1.0 else (tensor if moe else 1.0),
         staged=expert if "staged" in words else 1.0,
     )
+
+
+def imbalance_of(config: Mapping[str, Any], notes: str) -> float:
+    """Return the load of the fullest expert rank that a point's balancing leaves, 1 where it says nothing of it.
+
+    Words: perfectly balanced, or placed by load (EPLB) for live traffic, or real routing that nothing balances; the
+    last two are as uneven as the one published measurement of each says.
+    """
+    words = f"{config.get('balance', '')} {notes}".lower()
+    if "perfect" in words or not re.search(r"eplb|imbalance|skew|unbalanced", words):
+        return 1.0
+    return program_fact("routing.placed_ratio" if "eplb" in words else "routing.unplaced_ratio")
 
 
 def requests_of(config: Mapping[str, Any]) -> Requests:

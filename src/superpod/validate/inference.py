@@ -85,7 +85,7 @@ def run_of(catalogue: Catalogue, point: Point, tables: str = "none") -> Run:
     )
     made = machine(catalogue_at(catalogue, place), scenario, spec=spec, precision=precision)
     ranks = place.cards * made.fabric.ranks_per_chip
-    deployment = deployment_of(point.config, spec, ranks, made.fabric.ranks_per_chip)
+    deployment = deployment_of(point.config, point.notes, spec, ranks, made.fabric.ranks_per_chip)
     return Run(point=point, made=configured(made, point), deployment=deployment, cards=place.cards, counted=counted)
 
 

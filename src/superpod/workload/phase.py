@@ -23,13 +23,18 @@ class Phase:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partition:
-    """What share of a layer one rank holds: tensor-parallel ranks, ranks per expert set, ranks per expert."""
+    """What share of a layer one rank holds: tensor-parallel ranks, ranks per expert set, ranks per expert.
+
+    `imbalance_ratio` is how many visits the fullest expert rank has over the mean by the router's liking, 1 where it is
+    balanced.
+    """
 
     tensor: Num = 1.0
     expert: Num = 1.0
     expert_tensor: Num = 1.0
     context: Num = 1.0
     sequence_parallel: bool = True
+    imbalance_ratio: Num = 1.0
 
 
 def training_phase(sequences: Num, sequence_tokens: Num, context_ranks: Num, *, fused_attention: bool) -> Phase:

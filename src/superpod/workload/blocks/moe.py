@@ -79,11 +79,12 @@ def chosen_share(ffn: MixtureOfExperts, visits: Num) -> Num:
 
 
 def load_imbalance(ffn: MixtureOfExperts, tokens: Num, part: Partition) -> Num:
-    """Return visits of the fullest rank over the mean, for a balanced router that still draws at random.
+    """Return visits of the fullest rank over the mean: the router's liking, times what drawing at random adds.
 
     A rank's visits are nearly Poisson with mean mu = tokens k; the largest of e draws exceeds the mean by about
     sqrt(2 ln e / mu) (expected maximum of e Gaussians; e.g. David & Nagaraja, Order Statistics, 2003, section 10.5).
-    Routers that are not balanced are worse; one rank has no imbalance.
+    One rank has no imbalance.
     """
     mean = np.maximum(tokens * ffn.top_k, 1.0)
-    return 1.0 + np.sqrt(2.0 * np.log(np.maximum(part.expert, 1.0)) / mean)
+    liking = np.where(np.asarray(part.expert) > 1.0, part.imbalance_ratio, 1.0)
+    return liking * (1.0 + np.sqrt(2.0 * np.log(np.maximum(part.expert, 1.0)) / mean))
