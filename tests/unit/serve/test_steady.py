@@ -8,7 +8,7 @@ from superpod.parallel.layout import Layout
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving
 from superpod.serve.memory import weights_bytes
-from superpod.serve.steady import Requests, decode, prefill, shared_time
+from superpod.serve.steady import Requests, decode, prefill
 from superpod.workload.build import kv_cache_bytes
 from superpod.workload.parameters import count_parameters
 from superpod.workload.phase import Partition
@@ -73,15 +73,6 @@ def test_decode_is_bound_by_memory_at_batch_one_and_grows_slowly() -> None:
     assert large.tpot_s < 1.5 * small.tpot_s
     read = weights_bytes(CATALOGUE.model("llama-3.1-70b"), Layout(tensor=8.0), PRECISIONS["fp8"])
     assert small.tpot_s > read / 3.35e12  # no faster than reading the weights once
-
-
-def test_sharing_time_between_phases() -> None:
-    layout = Layout(tensor=8.0)
-    decoding, prefilling = decode(engine(), layout, 16.0, REQUESTS), prefill(engine(), layout, 1.0, REQUESTS)
-    share = float(shared_time(decoding, prefilling, REQUESTS))
-    # Requests finished by decoding in the rest of the time are those whose prompts were read in the share.
-    finished = 16.0 * (1 - share) / (REQUESTS.output_tokens * float(decoding.tpot_s))
-    assert finished * float(prefilling.pass_s) == pytest.approx(share)
 
 
 def test_staged_attention_costs_its_exchanges() -> None:

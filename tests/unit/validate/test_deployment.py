@@ -1,0 +1,121 @@
+"""What the words of a serving point mean."""
+
+import pytest
+
+from superpod.catalog.load import Catalogue
+from superpod.errors import NoBasisError
+from superpod.validate.deployment import (
+    deployment_of,
+    drafts_of,
+    imbalance_of,
+    layout_of,
+    precision_of,
+    software_of,
+)
+
+CATALOGUE = Catalogue()
+DENSE, MOE = CATALOGUE.model("llama-3.1-70b"), CATALOGUE.model("deepseek-v3")
+
+
+@pytest.mark.parametrize(
+    ("words", "matmul", "weights", "cache"),
+    [
+        ("FP4 weights, FP8 KV cache", "fp4", 0.5625, 1.0),
+        ("FP8 weights, FP8 KV cache", "fp8", 1.0, 1.0),
+        ("FP8", "fp8", 1.0, 2.0),
+        ("BF16", "bf16", 2.0, 2.0),
+        ("bfloat16", "bf16", 2.0, 2.0),
+        ("FP16", "bf16", 2.0, 2.0),
+        ("INT8 W8A8 (BF16 where sensitive)", "int8", 1.0, 2.0),
+        ("W4A8", "int8", 0.53125, 2.0),
+        ("mxfp4", "bf16", 0.53125, 2.0),
+        ("NVFP4", "fp4", 0.5625, 2.0),
+    ],
+)
+def test_number_formats(words: str, matmul: str, weights: float, cache: float) -> None:
+    found = precision_of({"quantisation": words}, DENSE)
+    assert (found.matmul, found.weight_bytes, found.kv_bytes) == (matmul, weights, cache)
+
+
+def test_fp8_is_scaled_by_blocks_in_mixtures_only() -> None:
+    assert precision_of({"quantisation": "FP8"}, MOE).scaling == "block"
+    assert precision_of({"quantisation": "FP8"}, DENSE).scaling == "tensor"
+
+
+def test_an_unknown_format_is_refused() -> None:
+    with pytest.raises(NoBasisError, match="not stated"):
+        precision_of({}, DENSE)
+
+
+@pytest.mark.parametrize(
+    ("engine", "software"),
+    [
+        ("2023 vLLM/transformers stack", "eager-2023"),
+        ("TensorRT-LLM v1.0, PyTorch backend", "tensorrt-llm-1"),
+        ("SGLang 0.5.9", "sglang-0.5"),
+        ("vLLM 0.19.0", "vllm-1"),
+        ("vLLM 0.5.3", "vllm-0.5"),
+        ("vLLM on Ascend", "vllm-ascend"),
+        ("", ""),
+    ],
+)
+def test_releases_of_software(engine: str, software: str) -> None:
+    assert software_of({"engine": engine}, "H100") == software
+    if software:
+        assert CATALOGUE.software(software).phase == "serving"
+
+
+def test_a_machine_s_own_stack_where_no_engine_is_named() -> None:
+    assert software_of({}, "CloudMatrix384 (Ascend 910C)") == "cann-cloudmatrix"
+
+
+def test_experts_spread_over_attention_groups() -> None:
+    found = layout_of({"tp": 8, "attn_dp": 8, "ep": 8}, MOE, 8.0)
+    assert (found.tensor, found.data, found.expert, found.expert_tensor) == (1.0, 8.0, 8.0, 1.0)
+
+
+def test_experts_split_like_dense_layers() -> None:
+    found = layout_of({"tp": 4, "moe_tp": 4, "moe_ep": 1}, MOE, 4.0)
+    assert (found.tensor, found.data, found.expert, found.expert_tensor) == (4.0, 1.0, 1.0, 4.0)
+
+
+def test_experts_partly_spread_partly_split() -> None:
+    found = layout_of({"tp": 8, "moe_tp": 2, "moe_ep": 4}, MOE, 8.0)
+    assert (found.tensor, found.expert, found.expert_tensor) == (8.0, 4.0, 2.0)
+
+
+def test_degrees_in_words() -> None:
+    found = layout_of({"deployment": "decode pool; 160 NPUs, EP320 (one expert per die)"}, MOE, 320.0)
+    assert (found.tensor, found.data, found.expert) == (1.0, 320.0, 320.0)
+
+
+def test_replicas_of_dense_models_are_instances_of_their_own() -> None:
+    found = deployment_of({"tp": 2, "dp": 4, "isl": 100, "osl": 10, "concurrency": 64}, "", DENSE, 8.0, 1.0)
+    assert found.instances == 4.0
+    assert found.held == 16.0
+
+
+def test_a_missing_degree_or_length_is_refused() -> None:
+    with pytest.raises(NoBasisError, match="tensor"):
+        layout_of({}, DENSE, 8.0)
+    with pytest.raises(NoBasisError, match="prompt"):
+        deployment_of({"tp": 8}, "", DENSE, 8.0, 1.0)
+
+
+def test_batch_of_a_package_of_two_dies() -> None:
+    config = {"deployment": "decode pool, EP320", "isl": 4096, "osl": 256, "batch_per_npu": 96}
+    assert deployment_of(config, "", MOE, 320.0, 2.0).held == 48.0
+
+
+def test_drafts() -> None:
+    assert drafts_of({"mtp": "1 draft token, 70% acceptance assumed"}) == (1, 0.7)
+    assert drafts_of({"mtp": "none"}) == (0, 0.7)
+    with pytest.raises(NoBasisError, match="acceptance"):
+        drafts_of({"speculative": True})
+
+
+def test_balance() -> None:
+    assert imbalance_of({"balance": "perfect EPLB"}, "") == 1.0
+    assert imbalance_of({}, "") == 1.0
+    assert imbalance_of({"balance": "default EPLB"}, "") == pytest.approx(1.109)
+    assert imbalance_of({}, "real routing imbalance (EPLB default)") == pytest.approx(1.109)
