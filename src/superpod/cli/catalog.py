@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.catalog.schema import Chip, Facility, Pod
+from superpod.catalog.software import Software
 from superpod.cli import options as shared
 from superpod.cli.deliver import deliver
 from superpod.cli.facts import cell, kinds_unpublished, unpublished
 from superpod.cli.page import Cell, Column, Page, Table
-from superpod.cli.wording import count, fact_text, scaled
+from superpod.cli.wording import DASH, count, fact_text, scaled
 
 if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
@@ -22,18 +23,19 @@ if TYPE_CHECKING:
 Row = tuple[Cell | str, ...]
 STATES = ("roadmap", "announced", "listed", "shipping", "cancelled")
 MISSING_SHOWN = 6
+KINDS = ("pods", "chips", "models", "software", "facilities", "sources")
 SIGNS = (
     "— not published · ~ the catalogue's estimate · no: the chip lacks this format",
     "superpod show NAME lists every fact and its source",
 )
 
 
-@click.command("catalog", short_help="List pods, chips, models, facilities or sources.")
-@click.argument("kind", type=click.Choice(("pods", "chips", "models", "facilities", "sources")), default="pods")
+@click.command("catalog", short_help="List pods, chips, models, software, facilities or sources.")
+@click.argument("kind", type=click.Choice(KINDS), default="pods")
 @click.option("--state", type=click.Choice(STATES), help="Only pods or chips in this state.")
 @shared.common
 def command(kind: str, state: str | None, **options: Any) -> None:
-    """List pods (the default), chips, models, facilities or sources."""
+    """List pods (the default), chips, models, software, facilities or sources."""
     if state is not None and kind not in {"pods", "chips"}:
         raise click.UsageError("--state applies to pods and chips")
     catalogue = shared.open_catalogue(options)
@@ -192,6 +194,39 @@ def facilities_page(_catalogue: Catalogue, facilities: Sequence[Facility]) -> Pa
     return listing("Facilities", Table(title="", columns=columns, rows=rows, footnotes=SIGNS[1:]))
 
 
+def software_page(_catalogue: Catalogue, releases: Sequence[Software]) -> Page:
+    """Return the table of serving engines and training frameworks."""
+    columns = (
+        Column(label="software"),
+        Column(label="name", wraps=True),
+        Column(label="for", drop=2),
+        Column(label="launches\na layer", right=True),
+        Column(label="gap a step", right=True),
+        Column(label="tokens\na step", right=True, drop=3),
+        Column(label="prompts", drop=4),
+        Column(label="decode", drop=1),
+        Column(label="releases apart", right=True, drop=5),
+    )
+    return listing("Software", Table(title="", columns=columns, rows=tuple(map(software_row, releases))))
+
+
+def software_row(release: Software) -> Row:
+    """Return one release's line; what only serving has is left out of a training framework's."""
+    serving = release.phase == "serving"
+    riding = "ride along" if release.scheduling == "mixed" else "take turns"
+    return (
+        f"{release.id}@{release.version}",
+        release.name,
+        release.phase,
+        fact_text("layer_s", release.layer_s),
+        fact_text("gap_s", release.gap_s),
+        count(release.step_tokens_count) if serving else DASH,
+        riding if serving else DASH,
+        ("captured" if release.graphs else "launched") if serving else DASH,
+        fact_text("band_frac", release.band_frac),
+    )
+
+
 def sources_page(_catalogue: Catalogue, sources: Sequence[Source]) -> Page:
     """Return the table of cited publications."""
     columns = (
@@ -213,6 +248,7 @@ ENTRIES: dict[str, Callable[[Catalogue], list[Any]]] = {
     "pods": lambda catalogue: [catalogue.pod(name) for name in catalogue.names("pods")],
     "chips": lambda catalogue: [catalogue.chip(name) for name in catalogue.names("chips")],
     "models": lambda catalogue: [catalogue.model(name) for name in catalogue.names("models")],
+    "software": lambda catalogue: [catalogue.software(name) for name in catalogue.names("software")],
     "facilities": lambda catalogue: [catalogue.facility(name) for name in catalogue.names("facilities")],
     "sources": lambda catalogue: [source for _, source in sorted(catalogue.sources().items())],
 }
@@ -220,6 +256,7 @@ PAGES: dict[str, Callable[[Catalogue, Sequence[Any]], Page]] = {
     "pods": pods_page,
     "chips": chips_page,
     "models": models_page,
+    "software": software_page,
     "facilities": facilities_page,
     "sources": sources_page,
 }

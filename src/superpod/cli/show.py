@@ -10,6 +10,7 @@ import click
 
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.schema import Chip, Facility, Pod, ScaleOut, SideNetwork, Tier
+from superpod.catalog.software import Software
 from superpod.cli import options as shared
 from superpod.cli.deliver import deliver
 from superpod.cli.facts import facts_table, unpublished
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
     from superpod.catalog.provenance import Source
 
-Entry = Chip | Pod | Facility | ModelSpec
+Entry = Chip | Pod | Facility | Software | ModelSpec
 STATE_TONES: dict[str, Tone] = {
     "shipping": "good",
     "listed": "good",
@@ -36,7 +37,7 @@ STATE_TONES: dict[str, Tone] = {
 @click.argument("name")
 @shared.common
 def command(name: str, **options: Any) -> None:
-    """Show a chip, pod, model or facility with all its facts and who said them.
+    """Show a chip, pod, model, facility or release of software with all its facts and who said them.
 
     NAME is an id or another name of an entry, or the path of a Hugging Face config.json.
     """
@@ -73,6 +74,7 @@ def find(catalogue: Catalogue, name: str) -> list[tuple[str, Entry]]:
         ("chip", "chips", catalogue.chip),
         ("model", "models", catalogue.model),
         ("facility", "facilities", catalogue.facility),
+        ("software", "software", catalogue.software),
     )
     wanted, _, rest = name.partition("/")
     plain = name.partition("@")[0]
@@ -85,7 +87,7 @@ def find(catalogue: Catalogue, name: str) -> list[tuple[str, Entry]]:
         except UnknownNameError:
             continue
     if not found:
-        known = [entry for kind in ("pods", "chips", "models", "facilities") for entry in catalogue.names(kind)]
+        known = [entry for _, plural, _ in readers for entry in catalogue.names(plural)]
         raise UnknownNameError("entry", name, known)
     return found
 
@@ -108,7 +110,9 @@ def show_page(
     return Page(title=first.name, subtitle=f"{kind} {first.id}{version}", blocks=tuple(blocks), badges=badges)
 
 
-def entry_blocks(entry: Chip | Pod | Facility, sources: Mapping[str, Source], *, full: bool) -> tuple[Block, ...]:
+def entry_blocks(
+    entry: Chip | Pod | Facility | Software, sources: Mapping[str, Source], *, full: bool
+) -> tuple[Block, ...]:
     """Return the description and the facts of an entry that is not a model."""
     rows = [(label, text) for label, text in described(entry) if text]
     columns = (Column(label="item"), Column(label="content", wraps=True))
@@ -122,11 +126,22 @@ def entry_blocks(entry: Chip | Pod | Facility, sources: Mapping[str, Source], *,
     return tuple(blocks)
 
 
-def described(entry: Chip | Pod | Facility) -> list[tuple[str, str]]:
+def described(entry: Chip | Pod | Facility | Software) -> list[tuple[str, str]]:
     """Return what an entry says about itself in words."""
     lines = [("also called", ", ".join(entry.aliases))]
     if isinstance(entry, Chip):
         lines = [("vendor", entry.vendor), ("state", entry.state), ("operator efficiencies", entry.calibration), *lines]
+    if isinstance(entry, Software):
+        lines = [
+            ("for", entry.phase),
+            (
+                "prompts",
+                "ride along in decode steps" if entry.scheduling == "mixed" else "take turns with decode steps",
+            ),
+            ("decode steps", "captured graphs" if entry.graphs else "kernels launched one by one"),
+            ("small all-reduces", "kernels of its own" if entry.own_collectives else "the collective library's"),
+            *lines,
+        ]
     if isinstance(entry, Pod):
         cards = f"{count(entry.chips_count * entry.pods_count)} of {entry.chip}"
         several = (

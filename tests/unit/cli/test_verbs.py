@@ -233,7 +233,7 @@ def test_a_folder_that_does_not_exist_is_an_error(capsys: pytest.CaptureFixture[
     assert "cannot write the file" in captured.err
 
 
-@pytest.mark.parametrize("kind", ["pods", "chips", "models", "facilities", "sources"])
+@pytest.mark.parametrize("kind", ["pods", "chips", "models", "software", "facilities", "sources"])
 def test_catalog_lists_every_entry(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, kind: str
 ) -> None:
@@ -260,7 +260,7 @@ def test_catalog_shows_no_number_that_nobody_published(
     assert "~128" in next(line for line in capsys.readouterr().out.splitlines() if "metax-yaolong-3dmesh" in line)
 
 
-@pytest.mark.parametrize("kind", ["pods", "chips", "models", "facilities"])
+@pytest.mark.parametrize("kind", ["pods", "chips", "models", "software", "facilities"])
 def test_show_prints_every_entry(capsys: pytest.CaptureFixture[str], kind: str) -> None:
     catalogue = Catalogue()
     for name in catalogue.names(kind):
