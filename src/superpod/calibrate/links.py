@@ -16,8 +16,8 @@ from superpod.fabric.tiers import Fabric, Group
 
 Floats = npt.NDArray[np.float64]
 RINGS, EXCHANGES = ("all_reduce", "all_gather", "reduce_scatter"), ("all_to_all",)
-# Numerical constants of the fit, none of the world: when a residual counts as an outlier (as a log error), how firmly a
-# number that no row decides stays where the relative has it, the step of a derivative, the gain that ends it, and tries.
+# Constants of the fit, none of the world: when a residual counts as an outlier (as a log error), how firmly a
+# number that no row decides stays where the relative has it, the step of a derivative, the gain that ends, tries.
 SOFT, STAY, NUDGE, ENOUGH, TRIES = 0.05, 1e-3, 1e-4, 1e-3, 24
 
 
