@@ -26,6 +26,8 @@ def answer(op: Op, tables: System, backend: Backend, device: Device) -> Measured
     path = tables.file(backend, "gemm", FILE)
     if op.kind != GEMM or op.experts is not None or word is None or path is None or op.name.endswith("wgrad"):
         return None
+    if f"gemm {word}" in backend.unread:
+        return None
     if np.ndim(op.groups) or float(op.groups) != 1.0:
         return latent_answer(op, tables, backend, device)
     grid = products(path, word)

@@ -16,11 +16,15 @@ EVERY = "all"  # the median of all engines
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Backend:
-    """An engine whose kernels were timed: its id and name, and the releases to look for, best first."""
+    """An engine whose kernels were timed: its id and name, and the releases to look for, best first.
+
+    `unread` names families and number formats whose rows do not hold what they should.
+    """
 
     id: str
     name: str
     releases: tuple[str, ...]
+    unread: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,7 +90,9 @@ def layout() -> Layout:
         chips=words["chips"],
         relatives=words["relatives"],
         backends={
-            key: Backend(id=key, name=row["name"], releases=tuple(row["releases"]))
+            key: Backend(
+                id=key, name=row["name"], releases=tuple(row["releases"]), unread=frozenset(row.get("unread", ()))
+            )
             for key, row in words["backends"].items()
         },
         dtypes=words["dtypes"],

@@ -19,8 +19,10 @@ def measured_note(engine: Engine, passes: tuple[tuple[str, Layout, Phase], ...])
     table = engine.device.table
     if table is None:
         return ()
-    shares = ", ".join(f"{percent(measured_frac(engine, layout, phase))} of {name}" for name, layout, phase in passes)
-    return (f"operators: {shares} in kernel time from measured tables ({table.name}), the rest analytic",)
+    shares = " and ".join(
+        f"{percent(measured_frac(engine, layout, phase))} of {name}" for name, layout, phase in passes
+    )
+    return (f"kernel time from measured operator tables: {shares}; the rest is analytic. Tables: {table.name}",)
 
 
 def measured_frac(engine: Engine, layout: Layout, phase: Phase) -> float:
