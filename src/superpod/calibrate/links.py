@@ -49,13 +49,16 @@ class LinkFit:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Rows:
     kind: npt.NDArray[np.str_]
-    ranks: Floats
+    ranks_count: Floats
     size_bytes: Floats
     time_s: Floats
 
     def where(self, mask: npt.NDArray[np.bool_]) -> "_Rows":
         return _Rows(
-            kind=self.kind[mask], ranks=self.ranks[mask], size_bytes=self.size_bytes[mask], time_s=self.time_s[mask]
+            kind=self.kind[mask],
+            ranks_count=self.ranks_count[mask],
+            size_bytes=self.size_bytes[mask],
+            time_s=self.time_s[mask],
         )
 
 
@@ -130,7 +133,7 @@ def _columns(measurements: Sequence[Measurement], fabric: Fabric) -> _Rows:
         )
     return _Rows(
         kind=np.array([row.kind for row in found]),
-        ranks=ranks,
+        ranks_count=ranks,
         size_bytes=np.array([row.bytes or 0.0 for row in found]),
         time_s=np.array([row.time_s for row in found]),
     )
@@ -138,8 +141,8 @@ def _columns(measurements: Sequence[Measurement], fabric: Fabric) -> _Rows:
 
 def _groups(rows: _Rows) -> tuple[Floats, str]:
     """Return what is left out together, and its name."""
-    if len(np.unique(rows.ranks)) > 1:
-        return rows.ranks, "each rank count left out in turn"
+    if len(np.unique(rows.ranks_count)) > 1:
+        return rows.ranks_count, "each rank count left out in turn"
     sizes, place = np.unique(rows.size_bytes, return_inverse=True)
     return np.asarray(place % min(2, len(sizes)), dtype=np.float64), "every other size left out"
 
@@ -206,7 +209,7 @@ def _predicted(fabric: Fabric, values: Mapping[str, float], rows: _Rows) -> Floa
     spent = np.zeros(len(rows.time_s))
     for kind in np.unique(rows.kind):
         mask = rows.kind == kind
-        spent[mask] = collective_time(str(kind), made, Group(size=rows.ranks[mask]), rows.size_bytes[mask])
+        spent[mask] = collective_time(str(kind), made, Group(size=rows.ranks_count[mask]), rows.size_bytes[mask])
     return spent
 
 
