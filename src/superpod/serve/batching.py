@@ -94,7 +94,7 @@ def _state(
     wanted = decoding * requests.prompt_tokens / steps
     chunk = np.minimum(np.maximum(wanted, requests.prompt_tokens), budget)
     share = np.minimum(wanted / chunk, 1.0)
-    share = 1.0 - (1.0 - share) ** groups_in_step
+    share = _any_of(share, groups_in_step)
     phase = decode_phase(decoding, requests.prompt_tokens + requests.output_tokens / 2.0, 1.0 + requests.draft_tokens)
     plain = pass_time(engine, layout, phase).time_s + draft_time(engine, layout, phase, requests.draft_tokens).time_s
     mixed = mixed_time(engine, layout, requests, phase, chunk, plain)
@@ -112,6 +112,13 @@ def _state(
         ttft_s=reading,
         tokens_per_s=decoding * requests.tokens_per_step / mean,
     )
+
+
+def _any_of(share: Num, count: Num) -> Num:
+    """Return the chance that at least one of `count` events of chance `share` happens: 1 - (1 - share)^count."""
+    exponent = np.maximum(count * np.log1p(-np.minimum(share, 1.0 - 1e-12)), -40.0)  # exp(-40) is nothing
+    found: Num = -np.expm1(exponent)
+    return found
 
 
 def mixed_time(
