@@ -23,15 +23,16 @@ class Rule:
     """When to stop repeating.
 
     Not before `least_count` repeats, unless they take longer than `time_s` together and `few_count` are there; then as
-    soon as the spread is at most `spread_frac`, `time_s` is spent, or `most_count` is reached. A repeat is a burst of
-    calls that lasts at least `burst_s`, `calls_most_count` at most, so that the clock's own step does not count. A call
-    longer than `long_s` is not repeated.
+    soon as the spread is at most `spread_frac` over `least_s`, `time_s` is spent, or `most_count` is reached. A repeat
+    is a burst of calls that lasts at least `burst_s`, `calls_most_count` at most, so that the clock's own step does not
+    count. A call longer than `long_s` is not repeated.
     """
 
     few_count: int = 3
     least_count: int = 10
     most_count: int = 100
     spread_frac: float = 0.02
+    least_s: float = 0.05
     time_s: float = 0.2
     burst_s: float = 1e-3
     calls_most_count: int = 1024
@@ -69,7 +70,8 @@ def settled(samples_s: Sequence[float], spent_s: float, rule: Rule) -> bool:
         return True
     if spent_s >= rule.time_s:
         return count >= rule.few_count
-    spread = summarise(samples_s).spread_frac if count >= rule.least_count else None
+    enough = count >= rule.least_count and spent_s >= rule.least_s
+    spread = summarise(samples_s).spread_frac if enough else None
     return spread is not None and spread <= rule.spread_frac
 
 

@@ -44,7 +44,13 @@ def test_a_clock_that_stands_still_is_an_error(samples: list[float]) -> None:
 
 def test_steady_calls_stop_at_the_least_count() -> None:
     burst, _ = recorder(lambda _turn: 1e-4)
-    assert repeat(burst, 1, Rule()).repeats_count == Rule().least_count
+    assert repeat(burst, 1, Rule(least_s=0.0)).repeats_count == Rule().least_count
+
+
+def test_steady_calls_are_looked_at_for_a_while() -> None:
+    """A clock that has yet to rise, or a neighbour's time slice, is steady for some milliseconds too."""
+    burst, _ = recorder(lambda _turn: 1e-4)
+    assert repeat(burst, 1, Rule(burst_s=1e-3, least_s=0.05)).repeats_count == pytest.approx(50, abs=1)
 
 
 def test_unsteady_calls_stop_at_the_most_count_or_the_time() -> None:
@@ -81,5 +87,6 @@ def test_bursts_last_long_enough_and_go_round_all_sets() -> None:
 def test_few_repeats_are_not_called_settled() -> None:
     assert not settled([1.0] * 9, 0.0, Rule(least_count=10))
     assert not settled([1.0] * 2, 1e9, Rule(few_count=3))
-    assert settled([1.0] * 10, 0.0, Rule(least_count=10))
-    assert not settled([1.0, 2.0] * 5, 0.0, Rule(least_count=10))
+    assert settled([1.0] * 10, 0.1, Rule(least_count=10, least_s=0.1))
+    assert not settled([1.0] * 10, 0.09, Rule(least_count=10, least_s=0.1))
+    assert not settled([1.0, 2.0] * 5, 0.1, Rule(least_count=10))
