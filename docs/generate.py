@@ -2,9 +2,11 @@
 
     python docs/generate.py [FOLDER]
 
-docs/reference/cli.md comes from the verbs' own help, docs/catalog/*.md from the catalogue's facts.
+docs/reference/cli.md comes from the verbs' own help, docs/catalog/*.md from the catalogue's facts,
+docs/validation/scorecard.md and its drawing from the shipped cases.
 """
 
+import json
 import sys
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -15,7 +17,14 @@ from superpod.catalog.load import SHIPPED, Catalogue, read_toml
 from superpod.catalog.provenance import Fact, Source
 from superpod.catalog.schema import DTYPES, Chip, Pod
 from superpod.cli.main import cli
+from superpod.cli.scatter import scatter
+from superpod.cli.validate_markdown import FULL_SET, scorecard_markdown
 from superpod.units import human, significant
+from superpod.validate.bands import SHIPPED as SHIPPED_CASES
+from superpod.validate.bands import recorded
+from superpod.validate.point import shipped_points
+from superpod.validate.run import predict
+from superpod.validate.scorecard import scorecard
 from superpod.workload.build import kv_cache_bytes
 from superpod.workload.parameters import count_parameters
 from superpod.workload.phase import Partition
@@ -36,6 +45,19 @@ def pages() -> dict[str, str]:
         "catalog/pods.md": pods_page(catalogue),
         "catalog/chips.md": chips_page(catalogue),
         "catalog/models.md": models_page(catalogue),
+        **validation_pages(catalogue),
+    }
+
+
+def validation_pages(catalogue: Catalogue) -> dict[str, str]:
+    """Return the scorecard of the shipped cases and its drawing; the last run over a whole set stands beside them."""
+    rows = predict(catalogue, shipped_points())
+    card = scorecard(rows, recorded(SHIPPED_CASES), whole=True)
+    kept = DOCS / "validation" / FULL_SET
+    last = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
+    return {
+        "validation/scorecard.md": scorecard_markdown(card, last),
+        "validation/scatter.svg": scatter(rows, "Measured and predicted"),
     }
 
 

@@ -63,6 +63,17 @@ EXEMPT = {
     "Verdict.*": "unit beside it",
     "Candidate.value": "unit of the headline",
     "*.band": "unit of the headline",
+    # Published numbers in whatever unit their source prints, and what is said of their errors.
+    "Point.*": "unit beside it",
+    "Prediction.*": "unit beside it",
+    "Summary.*": "shares of the measured number",
+    "Floor.*": "shares of the measured number",
+    "Excess.*": "shares of the measured number",
+    "Bands.*": "shares of the measured number",
+    "Ranking.tau": "a coefficient",
+    "Place.cards": "a count",
+    "Row.per_card": "a count",
+    "Run.c*": "a count",
     "Sensitivity.elasticity": "a ratio of relative changes",
     # Tokens a second by what they are divided by.
     "*.tokens_per_s_rank": "tokens/s",

@@ -14,6 +14,7 @@ from superpod.validate.point import KINDS, Point, read_points, shipped_points, t
 from superpod.validate.prediction import Prediction
 from superpod.validate.run import predict
 from superpod.validate.scorecard import Scorecard, scorecard
+from superpod.validate.training import run_of
 
 SECONDS_MAX = 60.0
 
@@ -118,3 +119,11 @@ def test_a_file_that_is_far_off_fails_the_command(
     shown = capsys.readouterr()
     assert "Limits exceeded" in shown.out
     assert "median error" in shown.err
+
+
+def test_steps_of_table_5_ran_and_so_fit() -> None:
+    """arXiv 2205.05198, table 5: every layout fits in 80 GB in the model too."""
+    cases = [point for point in shipped_points() if point.id.startswith("seqsel-")]
+    runs = [run_of(Catalogue(), point) for point in cases]
+    assert len(runs) == 8
+    assert all(float(item.memory.total_bytes) < item.made.device.memory_bytes for item in runs)

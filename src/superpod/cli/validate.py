@@ -69,7 +69,7 @@ def command(
     output = shared.outputs(options)
     deliver("validate", {"scorecard": card}, lambda full: scorecard_page(card, what, full=full), output, beside)
     if page is not None:
-        write_page(card, page, output.command, full=points is not None)
+        write_page(card, page, points)
     if record:
         write_limits(card, full=points is not None)
         return 0
@@ -121,19 +121,20 @@ def score(points: Sequence[Point], options: dict[str, Any], *, full: bool, whole
     return scorecard(rows, recorded(FULL if full else SHIPPED), whole=whole and not full)
 
 
-def write_page(card: Scorecard, folder: Path, command: str, *, full: bool) -> None:
+def write_page(card: Scorecard, folder: Path, points: Path | None) -> None:
     """Write the scorecard page and its drawing, and of a run over a file what the page keeps of it."""
     import datetime
     import json
 
     from superpod.cli.scatter import scatter
-    from superpod.cli.validate_markdown import FULL_SET, full_set, scorecard_markdown
+    from superpod.cli.validate_markdown import FULL_DRAWING, FULL_SET, full_set, scorecard_markdown
 
     folder.mkdir(parents=True, exist_ok=True)
-    if full:
+    if points is not None:
         today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-        document = full_set(card, date=today, command=command)
-        write_atomically([(folder / FULL_SET, document), (folder / "full-set.svg", scatter(card.predictions, "All"))])
+        document = full_set(card, date=today, command=f"superpod validate --points {points.name}")
+        drawing = scatter(card.predictions, "Measured and predicted, the full set")
+        write_atomically([(folder / FULL_SET, document), (folder / FULL_DRAWING, drawing)])
         return
     kept = folder / FULL_SET
     last = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None

@@ -12,6 +12,7 @@ from superpod.validate.scorecard import Peer, Scorecard
 
 NOTICE = "<!-- Written by docs/generate.py (`make docs`); edit the cases or the code, not this page. -->"
 FULL_SET = "full-set.json"
+FULL_DRAWING = "full-set.svg"
 HEAD = ("kind", "of", "n", "median", "P90", "signed median", "within 10 %", "within 20 %", "covered", "worst", "point")
 INTRO = """Published measurements and what superpod predicts of them. Nothing is fitted to an end-to-end result:
 operators and links are fitted to operator and collective measurements ([operators](../theory/operators.md),
@@ -80,6 +81,7 @@ def _full(full: Mapping[str, Any]) -> list[str]:
     return [
         "## On the full published set",
         head,
+        f"![Measured and predicted, the full set]({FULL_DRAWING})",
         *_tables(full),
         "### Points without a prediction",
         "\n".join(reasons) or "None.",

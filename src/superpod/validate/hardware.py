@@ -43,7 +43,7 @@ class Place:
 
 def place_of(catalogue: Catalogue, hardware: str, chips: float) -> Place:
     """Return where `chips` counted units of the hardware stand; raise NoBasisError where no entry is known for it."""
-    text = hardware.lower()
+    text = re.sub(r"(\d) gb\b", r"\1gb", hardware.lower())
     fitting = [row for row in _rows() if all(word in text for word in row.words)]
     row = max(fitting, key=lambda item: sum(map(len, item.words)), default=None)
     if row is None or not (row.pod or row.chip):

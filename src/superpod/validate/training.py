@@ -18,7 +18,7 @@ from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
-from superpod.validate.training_layout import layout_of, precision_of
+from superpod.validate.training_layout import MICRO_BATCH, layout_of, precision_of
 from superpod.validate.values import number
 
 STEP = re.compile(r"^(iteration_time|step_time|time_per_step|time_per_iteration|s_per_(step|iteration)|train_step)")
@@ -84,11 +84,20 @@ def work_of(point: Point) -> Training:
     if tokens is None:
         raise NoBasisError("no sequence length", where="config.seq")
     if batch is None:
-        whole = number(point.config, "tokens_per_step")
-        if whole is None:
-            raise NoBasisError("no global batch", where="config.gbs")
-        batch = whole / tokens
+        batch = batch_of(point, tokens)
     return Training(batch_sequences=round(batch), sequence_tokens=round(tokens))
+
+
+def batch_of(point: Point, tokens: float) -> float:
+    """Return the sequences of a step from its tokens, or from a data rank's micro-batches; raise NoBasisError."""
+    config = point.config
+    whole, each = number(config, "tokens_per_step"), number(config, *MICRO_BATCH)
+    if whole is not None:
+        return whole / tokens
+    ranks = number(config, "dp")
+    if each is None or ranks is None:
+        raise NoBasisError("no global batch", where="config.gbs")
+    return each * ranks * (number(config, "grad_accum") or 1.0)
 
 
 def step_seconds(run: Run) -> float:

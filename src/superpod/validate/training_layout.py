@@ -20,6 +20,7 @@ FORMATS = (
     (r"fp16|float16|amp_fp16", "fp16", ""),
     (r"bf16|bfloat16|16-bit", "bf16", ""),
 )
+MICRO_BATCH = ("mbs", "micro_batch", "micro_batch_size", "local_batch", "local_batch_size", "batch_per_gpu")
 SHARDED = re.compile(r"fsdp|fully sharded|zero-?3", re.IGNORECASE)
 EXPERTS_HIDDEN = re.compile(r"(all-to-all|a2a|ep)\b[^,;]*(overlap|hidden)", re.IGNORECASE)
 DATA_HIDDEN = re.compile(r"overlap|prefetch|latency-hiding|hidden|defaults", re.IGNORECASE)
@@ -54,7 +55,7 @@ def layout_of(point: Point, spec: ModelSpec, ranks: float, *, old_kernels: bool)
         raise NoBasisError(
             f"TP x CP x PP x DP is {tensor * context * pipeline * data:g} on {ranks:g} ranks", where="config"
         )
-    micro_batch = number(config, "mbs", "micro_batch", "micro_batch_size")
+    micro_batch = number(config, *MICRO_BATCH)
     if micro_batch is None:
         raise NoBasisError("no micro-batch size", where="config.mbs")
     moe = any(isinstance(group.ffn, MixtureOfExperts) for group in spec.layers)

@@ -91,8 +91,8 @@ def test_degrees_in_words() -> None:
 
 def test_replicas_of_dense_models_are_instances_of_their_own() -> None:
     found = deployment_of({"tp": 2, "dp": 4, "isl": 100, "osl": 10, "concurrency": 64}, "", DENSE, 8.0, 1.0)
-    assert found.instances == 4.0
-    assert found.held == 16.0
+    assert found.instances_count == 4.0
+    assert found.held_count == 16.0
 
 
 def test_a_missing_degree_or_length_is_refused() -> None:
@@ -104,7 +104,7 @@ def test_a_missing_degree_or_length_is_refused() -> None:
 
 def test_batch_of_a_package_of_two_dies() -> None:
     config = {"deployment": "decode pool, EP320", "isl": 4096, "osl": 256, "batch_per_npu": 96}
-    assert deployment_of(config, "", MOE, 320.0, 2.0).held == 48.0
+    assert deployment_of(config, "", MOE, 320.0, 2.0).held_count == 48.0
 
 
 def test_drafts() -> None:

@@ -121,7 +121,7 @@ def test_keys_that_are_not_known_do_no_harm() -> None:
         ({"model": {**DENSE, "vocab": None}}, "vocab is None"),
         ({"model": {**DENSE, "act": "sine"}}, "activation 'sine'"),
         ({"config": config(mbs=None)}, "no micro-batch size"),
-        ({"config": config(gbs=None)}, "no global batch"),
+        ({"config": config(gbs=None, dp=None)}, "no global batch"),
         ({"config": config(seq=None)}, "no sequence length"),
         ({"config": config(precision=None)}, "number format 'not stated'"),
         ({"config": config(recompute="not stated")}, "recompute policy not stated"),
@@ -158,6 +158,12 @@ def test_every_metric_becomes_seconds_of_a_step(metric: str, value: float, unit:
     assert row.measured == pytest.approx(1.42)
 
 
+def test_the_batch_follows_from_micro_batches() -> None:
+    (row,) = predict_one(CATALOGUE, made(config=config(gbs=None, dp=1, mbs=2, grad_accum=2)))
+    (whole,) = predict_one(CATALOGUE, made(config=config(mbs=2)))
+    assert row.predicted == whole.predicted
+
+
 def test_shares_of_peak_go_through_the_sources_own_peak() -> None:
     (tera,) = predict_one(CATALOGUE, made(metric={"name": "model_tflops_per_gpu", "value": 156, "unit": "TFLOP/s/GPU"}))
     (share,) = predict_one(CATALOGUE, made(metric={"name": "mfu", "value": 50, "unit": "% of 312 TFLOP/s"}))
@@ -187,6 +193,8 @@ def test_peak_memory_is_a_number_of_its_own() -> None:
         ("DGX H100 (8x H100-80GB NVLink, 8x400 Gb/s IB per node)", 8, "hgx-h100", 8, 50e9),
         ("H800/H100 CX7", 8, "hgx-h100", 8, None),
         ("H100 96GB HBM2e, 500 W", 8, "hgx-h100-96gb", 8, None),
+        ("H100 96 GB, HBM2e", 8, "hgx-h100-96gb", 8, None),
+        ("A100-80GB, 4x100 Gb/s Omni-Path per node", 8, "hgx-a100", 8, 6.25e9),
         ("GB200 NVL72 (4 GPU/node)", 64, "gb200-nvl72", 64, None),
         ("gb300", 72, "gb300-nvl72", 72, None),
         ("b200_sxm", 8, "hgx-b200", 8, None),
