@@ -13,9 +13,9 @@ LINKS = ("collectives", "dispatch", "combine", "transfers", "exchange", "all-to-
 class Shares:
     """Shares of a time: kernels, collectives, and the host."""
 
-    kernels: float
-    links: float
-    host: float
+    kernels_frac: float
+    links_frac: float
+    host_frac: float
 
 
 def shares(term: Term) -> Shares:
@@ -24,7 +24,7 @@ def shares(term: Term) -> Shares:
     leaves = list(term.leaves())
     links = sum(float(leaf.time_s) for leaf in leaves if leaf.name.endswith(LINKS)) / whole
     host = sum(float(leaf.time_s) for leaf in leaves if leaf.name == "host") / whole
-    return Shares(kernels=max(1.0 - links - host, 0.0), links=links, host=host)
+    return Shares(kernels_frac=max(1.0 - links - host, 0.0), links_frac=links, host_frac=host)
 
 
 def log_spread(made: Machine, parts: Shares) -> float:
@@ -36,9 +36,9 @@ def log_spread(made: Machine, parts: Shares) -> float:
     """
     links = max(tier.link.band_frac for tier in made.fabric.tiers)
     bands = (
-        (parts.kernels, made.device.calibration.band_frac),
-        (parts.links, links),
-        (parts.host, host_range(made)),
+        (parts.kernels_frac, made.device.calibration.band_frac),
+        (parts.links_frac, links),
+        (parts.host_frac, host_range(made)),
         (1.0, made.software.band_frac),
     )
     return math.sqrt(sum((share * math.log1p(band)) ** 2 for share, band in bands))

@@ -26,15 +26,15 @@ ROUNDS = 12  # of the fixed point between requests that decode and requests that
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batching:
-    """The steady state of one attention group that holds `held` requests, `decoding` of them past their prompt.
+    """The steady state of an attention group: of `held_count` requests `decoding_count` are past their prompt.
 
     `step_s` is the mean step, `plain_s` one that only decodes, `mixed_s` one with a chunk of `chunk_tokens` of prompts;
     `mixed_frac` of the steps are such. `tpot_s` is the time between two tokens of a request, `ttft_s` that from taking
     a request up to its first token, `tokens_per_s` what the group puts out.
     """
 
-    held: Num
-    decoding: Num
+    held_count: Num
+    decoding_count: Num
     chunk_tokens: Num
     mixed_frac: Num
     plain_s: Num
@@ -101,8 +101,8 @@ def _state(
     mean = plain + share * (mixed - plain)
     reading = mean / 2.0 + np.ceil(requests.prompt_tokens / chunk) * mixed
     return Batching(
-        held=held,
-        decoding=decoding,
+        held_count=held,
+        decoding_count=decoding,
         chunk_tokens=chunk,
         mixed_frac=share,
         plain_s=plain,

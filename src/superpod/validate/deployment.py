@@ -37,16 +37,16 @@ ACCEPTED_FRAC = 0.7  # what the one paper that states it assumes for one draft (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployment:
-    """One point's run: `layout` of an instance, `instances` of them, and what they were asked.
+    """One point's run: `layout` of an instance, `instances_count` of them, and what they were asked.
 
-    `held` are requests of one attention group at once where the point states them, else None; `requests_count` those of
+    `held_count` are requests of one attention group at once where the point states them, else None; `requests_count` those of
     an offline run, else None.
     """
 
     layout: Layout
-    instances: float
+    instances_count: float
     requests: Requests
-    held: float | None
+    held_count: float | None
     requests_count: float | None
 
 
@@ -100,9 +100,9 @@ def deployment_of(
     instances = max(ranks / size, 1.0)
     return Deployment(
         layout=layout,
-        instances=instances,
+        instances_count=instances,
         requests=requests_of(config),
-        held=held_of(config, layout, instances, ranks_per_chip),
+        held_count=held_of(config, layout, instances, ranks_per_chip),
         requests_count=number(config, "num_requests") if _offline(config) else None,
     )
 

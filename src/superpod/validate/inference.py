@@ -45,8 +45,8 @@ class Rate:
 
     tpot_s: float | None = None
     ttft_s: float | None = None
-    output_per_s_rank: float | None = None
-    input_per_s_rank: float | None = None
+    output_per_s: float | None = None
+    input_per_s: float | None = None
     floor_s: float | None = None
     parts: Shares
 
@@ -122,19 +122,19 @@ def prefill_rate(run: Run) -> Rate:
     tokens = number(run.point.config, "tokens_per_chip_batch", "tokens_per_gpu_batch") or 0.0
     each = tokens / made.fabric.ranks_per_chip * float(asked.layout.tensor) / asked.requests.prompt_tokens
     found = prefill(made.engine, asked.layout, each, asked.requests)
-    return Rate(input_per_s_rank=float(found.tokens_per_s_rank), parts=shares(found.term))
+    return Rate(input_per_s=float(found.tokens_per_s_rank), parts=shares(found.term))
 
 
 def static_rate(run: Run) -> Rate:
     """Return prompt and decode times of a fixed batch: one pass over all prompts, then steps of all sequences."""
     made, asked = run.made, run.deployment
-    held = asked.held or 1.0
+    held = asked.held_count or 1.0
     found = decode(made.engine, asked.layout, held, asked.requests)
     first = prefill(made.engine, asked.layout, held, asked.requests)
     return Rate(
         tpot_s=float(found.tpot_s),
         ttft_s=float(first.pass_s),
-        output_per_s_rank=float(found.tokens_per_s_rank),
+        output_per_s=float(found.tokens_per_s_rank),
         floor_s=floor_time(run, held),
         parts=shares(found.term),
     )
@@ -143,11 +143,11 @@ def static_rate(run: Run) -> Rate:
 def decode_rate(run: Run) -> Rate:
     """Return the rate of a pool that only decodes, at the batch that the point states."""
     made, asked = run.made, run.deployment
-    found = decode(made.engine, asked.layout, asked.held or 1.0, asked.requests)
+    found = decode(made.engine, asked.layout, asked.held_count or 1.0, asked.requests)
     return Rate(
         tpot_s=float(found.tpot_s),
-        output_per_s_rank=float(found.tokens_per_s_rank),
-        floor_s=floor_time(run, asked.held or 1.0),
+        output_per_s=float(found.tokens_per_s_rank),
+        floor_s=floor_time(run, asked.held_count or 1.0),
         parts=shares(found.term),
     )
 
@@ -155,23 +155,23 @@ def decode_rate(run: Run) -> Rate:
 def offline_rate(run: Run, requests_count: float) -> Rate:
     """Return the rate of a run whose requests are all given at once, shared by all attention groups."""
     made, asked = run.made, run.deployment
-    groups = asked.instances * float(asked.layout.data * asked.layout.pipeline)
+    groups = asked.instances_count * float(asked.layout.data * asked.layout.pipeline)
     spent, held = offline_time(made.engine, asked.layout, asked.requests, requests_count / groups)
     if held < 1.0:
-        return Rate(parts=Shares(kernels=1.0, links=0.0, host=0.0))
+        return Rate(parts=Shares(kernels_frac=1.0, links_frac=0.0, host_frac=0.0))
     tokens = requests_count / groups * asked.requests.output_tokens
     state = batching(made.engine, asked.layout, asked.requests, held)
     rate = run.rate_per_rank(tokens / spent)
-    return Rate(tpot_s=float(state.tpot_s), output_per_s_rank=rate, parts=loop_shares(run, state))
+    return Rate(tpot_s=float(state.tpot_s), output_per_s=rate, parts=loop_shares(run, state))
 
 
 def loop_rate(run: Run) -> Rate:
     """Return the steady state of a closed loop: as many requests at once as were sent or as fit."""
     made, asked = run.made, run.deployment
     stages = float(asked.layout.pipeline)
-    held = min((asked.held or math.inf) / stages, float(slots(made.engine, asked.layout, asked.requests)))
+    held = min((asked.held_count or math.inf) / stages, float(slots(made.engine, asked.layout, asked.requests)))
     if held < 1.0:
-        return Rate(parts=Shares(kernels=1.0, links=0.0, host=0.0))
+        return Rate(parts=Shares(kernels_frac=1.0, links_frac=0.0, host_frac=0.0))
     groups = float(asked.layout.data) if float(asked.layout.expert) > 1.0 else 1.0
     state = batching(made.engine, asked.layout, asked.requests, held, groups_in_step=groups)
     offered = number(run.point.config, "request_rate")
@@ -182,7 +182,7 @@ def loop_rate(run: Run) -> Rate:
     return Rate(
         tpot_s=float(state.tpot_s),
         ttft_s=float(state.ttft_s) + _first_wave(run, held),
-        output_per_s_rank=rate,
+        output_per_s=rate,
         floor_s=floor_time(run, held),
         parts=loop_shares(run, state),
     )
@@ -201,7 +201,7 @@ def _first_wave(run: Run, held: float) -> float:
 
 def loop_shares(run: Run, state: Batching) -> Shares:
     """Return the shares of a decode step at the batch that decodes."""
-    found = decode(run.made.engine, run.deployment.layout, float(state.decoding), run.deployment.requests)
+    found = decode(run.made.engine, run.deployment.layout, float(state.decoding_count), run.deployment.requests)
     return shares(found.term)
 
 
@@ -250,7 +250,7 @@ def _quantity(run: Run, rate: Rate, metric: str, value: float) -> tuple[str, flo
     ranks = ranks_of(run, metric)
     if ranks is None:
         return metric, value, None, None
-    each = rate.input_per_s_rank if metric.startswith("input") else rate.output_per_s_rank
+    each = rate.input_per_s if metric.startswith("input") else rate.output_per_s
     what = "input rate" if metric.startswith("input") else "output rate"
     return what, value, None if each is None else each * ranks, ranks
 

@@ -30,7 +30,7 @@ def test_requests_flow_in_as_fast_as_they_flow_out(software: str) -> None:
     """Prompt tokens read a step = decoding requests x prompt / output: what finishes is replaced."""
     found = batching(engine(software), LAYOUT, REQUESTS, 32.0)
     read = float(found.mixed_frac) * float(found.chunk_tokens)
-    assert read == pytest.approx(float(found.decoding) * 1000.0 / 500.0, rel=1e-6)
+    assert read == pytest.approx(float(found.decoding_count) * 1000.0 / 500.0, rel=1e-6)
 
 
 @pytest.mark.parametrize("software", ["vllm-1", "sglang-0.5"])
@@ -55,7 +55,7 @@ def test_reading_prompts_never_speeds_decoding_up() -> None:
     assert np.all(found.mixed_s >= found.plain_s)
     assert np.all(found.step_s >= found.plain_s)
     assert np.all(np.diff(found.tokens_per_s) > 0.0)
-    assert np.all(found.decoding <= held)
+    assert np.all(found.decoding_count <= held)
 
 
 def test_columns_are_their_rows() -> None:
