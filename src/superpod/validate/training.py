@@ -18,6 +18,7 @@ from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
+from superpod.validate.public_record import least_spread
 from superpod.validate.training_layout import MICRO_BATCH, layout_of, precision_of
 from superpod.validate.values import number
 
@@ -26,8 +27,6 @@ SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 MEMORY = re.compile(r"memory.*_(gib|gb|mib|mb)$")
 SIZES = {"gib": 2.0**30, "gb": 1e9, "mib": 2.0**20, "mb": 1e6}
 TERA = 1e12
-# SimuMax, which profiled its machine, has a mean memory error of 0.46 % and a largest of 1.4 %; Calculon a mean of 7 %.
-MEMORY_SPREAD = math.log1p(0.15)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,7 +143,7 @@ def hardware_flop(run: Run) -> float:
 
 def _step(run: Run, measured: float) -> Prediction:
     made, predicted = run.made, float(run.step.time_s)
-    spread = math.exp(log_spread(made, shares(run.step.term)))
+    spread = math.exp(math.hypot(log_spread(made, shares(run.step.term)), least_spread("training_step")))
     tokens = float(run.work.batch_sequences) * run.work.sequence_tokens
     return Prediction(
         point=run.point.id,
@@ -168,14 +167,14 @@ def _step(run: Run, measured: float) -> Prediction:
 
 
 def _memory(run: Run, measured: float) -> Prediction:
-    predicted = float(run.memory.total_bytes)
+    predicted, spread = float(run.memory.total_bytes), math.exp(least_spread("training_memory"))
     return replace(
         _step(run, measured),
         what="memory",
         unit="B",
         predicted=predicted,
-        low=predicted * math.exp(-MEMORY_SPREAD),
-        high=predicted * math.exp(MEMORY_SPREAD),
+        low=predicted / spread,
+        high=predicted * spread,
         ladder="",
         work_flop=None,
         parts="",
