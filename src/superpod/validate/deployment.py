@@ -39,8 +39,8 @@ ACCEPTED_FRAC = 0.7  # what the one paper that states it assumes for one draft (
 class Deployment:
     """One point's run: `layout` of an instance, `instances_count` of them, and what they were asked.
 
-    `held_count` are requests of one attention group at once where the point states them, else None; `requests_count` those of
-    an offline run, else None.
+    `held_count` are requests of one attention group at once where the point states them, else None; `requests_count`
+    those of an offline run, else None.
     """
 
     layout: Layout
