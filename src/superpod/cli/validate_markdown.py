@@ -60,6 +60,7 @@ def full_set(card: Scorecard, *, date: str, command: str) -> str:
         "sources": card.sources,
         "chips": card.chips,
         "rankings": card.rankings,
+        "orders": card.orders,
         "floors": card.floors,
         "worst": card.worst,
         "reasons": card.reasons,
@@ -118,6 +119,9 @@ def _tables(tree: Mapping[str, Any]) -> list[str]:
     if low:
         rows = ((item["ladder"].replace("|", ", "), str(item["count"]), f"{item['tau']:+.2f}") for item in low)
         parts += ["### Order kept (Kendall's tau)", table(("ladder", "n", "tau"), rows)]
+    if tree["orders"]:
+        names = ("faster chip", "than", "of", "n", "order kept", "measured", "predicted")
+        parts += ["### Chips on the same work", table(names, map(_order, tree["orders"]))]
     head = ("point", "of", "measured", "predicted", "error", "where the predicted time goes")
     parts += ["### Furthest off", table(head, map(_worst, tree["worst"]))]
     return parts
@@ -149,6 +153,11 @@ def _floor(floor: Mapping[str, Any]) -> tuple[str, ...]:
     return (floor["what"], floor["name"], str(floor["count"]), *(share(floor[key]) for key in keys))
 
 
+def _order(pair: Mapping[str, Any]) -> tuple[str, ...]:
+    ratios = (f"× {pair['measured_ratio']:.2f}", f"× {pair['predicted_ratio']:.2f}")
+    return (pair["first"], pair["second"], pair["kind"], str(pair["count"]), share(pair["kept_frac"]), *ratios)
+
+
 def _worst(row: Mapping[str, Any]) -> tuple[str, ...]:
     error = row["predicted"] / row["measured"] - 1.0
     numbers = (quantity(row["measured"], row["unit"]), quantity(row["predicted"], row["unit"]))
@@ -175,7 +184,7 @@ def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
 
 def csv_text(rows: Iterable[Prediction]) -> str:
     """Return every number as RFC 4180 lines: names of the fields, then one line a prediction."""
-    names = [name for name in Prediction.__dataclass_fields__ if name not in {"ladder_scale", "more_is_better"}]
+    names = [name for name in Prediction.__dataclass_fields__ if name not in {"ladder_scale", "more_is_better", "twin"}]
     lines = [",".join([*names, "error_frac"])]
     lines += [",".join(_csv(value) for value in [*(getattr(row, name) for name in names), _error(row)]) for row in rows]
     return "\r\n".join(lines) + "\r\n"

@@ -9,7 +9,7 @@ from superpod.units import percent
 from superpod.validate.bands import Excess
 from superpod.validate.prediction import Prediction
 from superpod.validate.scorecard import Scorecard
-from superpod.validate.statistics import Floor, Ranking, Summary
+from superpod.validate.statistics import Floor, Order, Ranking, Summary
 
 ERRORS = (
     Column(label="kind"),
@@ -43,6 +43,7 @@ def scorecard_page(card: Scorecard, what: str, *, full: bool) -> Page:
         errors_table("By chip", card.chips),
         *floor_blocks(card.floors),
         *ranking_blocks(card.rankings),
+        *order_blocks(card.orders),
         *excess_blocks(card.exceeded),
         points_table("Furthest off", card.worst),
     ]
@@ -123,6 +124,32 @@ def ranking_blocks(rankings: Sequence[Ranking]) -> list[Block]:
     )
     rows = tuple((item.ladder.replace("|", ", "), str(item.count), f"{item.tau:+.2f}") for item in rankings)
     return [Table(title="Order kept (Kendall's tau)", columns=columns, rows=rows)] if rows else []
+
+
+def order_blocks(orders: Sequence[Order]) -> list[Block]:
+    """Return pairs of chips that ran the same work."""
+    columns = (
+        Column(label="faster chip"),
+        Column(label="than"),
+        Column(label="of"),
+        Column(label="n", right=True),
+        Column(label="order kept", right=True),
+        Column(label="measured", right=True),
+        Column(label="predicted", right=True),
+    )
+    rows = tuple(
+        (
+            item.first,
+            item.second,
+            item.kind,
+            str(item.count),
+            share(item.kept_frac),
+            f"× {item.measured_ratio:.2f}",
+            f"× {item.predicted_ratio:.2f}",
+        )
+        for item in orders
+    )
+    return [Table(title="Chips on the same work", columns=columns, rows=rows)] if rows else []
 
 
 def excess_blocks(found: Sequence[Excess]) -> list[Block]:

@@ -18,7 +18,7 @@ class Prediction:
     times `ladder_scale` (a step by its time for a token on one card). `software` names the release that the prediction
     assumes, `basis` the pod, precision and calibration it stands on, `parts` where most of the predicted time goes.
     `floor` is the pure memory bound of a decode step, `work_flop` the model's own FLOP of one card, `family` the chips
-    and format of equal rates.
+    and format of equal rates. Predictions that agree in `twin` differ in the hardware alone.
     """
 
     point: str
@@ -41,6 +41,7 @@ class Prediction:
     work_flop: float | None = None
     family: str = ""
     parts: str = ""
+    twin: str = ""
     more_is_better: bool = False
 
     @property

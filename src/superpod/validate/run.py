@@ -1,6 +1,8 @@
 """Published points to predictions, each by the reader of its kind."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import SuperpodError
@@ -29,8 +31,14 @@ def predict_one(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
     if not point.complete:
         return (refused(point, f"incomplete: {', '.join(point.missing) or 'inputs are missing'}"),)
     try:
-        return READERS[point.kind](catalogue, point)
+        return tuple(replace(row, twin=twin_of(point, row.what)) for row in READERS[point.kind](catalogue, point))
     except SuperpodError as error:
         return (refused(point, error.message),)
     except UNFORESEEN as error:
         return (refused(point, f"not read: {type(error).__name__}: {error}"),)
+
+
+def twin_of(point: Point, what: str) -> str:
+    """Return what a point shares with those that differ in the hardware alone."""
+    asked = json.dumps(dict(point.config), sort_keys=True, default=str)
+    return f"{point.title}|{point.model.get('name', '')}|{point.chips}|{what}|{asked}"

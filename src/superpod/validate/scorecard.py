@@ -11,6 +11,7 @@ from superpod.validate.bands import Bands, Excess, exceeded
 from superpod.validate.prediction import Prediction
 from superpod.validate.statistics import (
     Floor,
+    Order,
     Ranking,
     Summary,
     by_chip,
@@ -18,6 +19,7 @@ from superpod.validate.statistics import (
     by_source,
     floors,
     grouped,
+    orders,
     rankings,
     summary,
     worst,
@@ -49,6 +51,7 @@ class Scorecard:
     sources: tuple[Summary, ...]
     chips: tuple[Summary, ...]
     rankings: tuple[Ranking, ...]
+    orders: tuple[Order, ...]
     floors: tuple[Floor, ...]
     peers: tuple[Peer, ...]
     worst: tuple[Prediction, ...]
@@ -71,6 +74,7 @@ def scorecard(rows: Iterable[Prediction], bands: Bands, *, whole: bool) -> Score
         sources=grouped(known, by_source),
         chips=grouped(known, by_chip),
         rankings=rankings(known),
+        orders=orders(known),
         floors=floors(known),
         peers=peers(),
         worst=worst(known),

@@ -1,5 +1,6 @@
 """Errors of predictions summed up: by group, in ladders, and against trivial models."""
 
+import itertools
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,8 @@ from superpod.validate.prediction import Prediction
 
 LADDER_COUNT = 4  # steps from which on a ranking says something
 WORST_COUNT = 10
+SYSTEMS = frozenset({"training", "inference"})  # kinds that ask for a whole machine
+TIED = 1.03  # a ratio of measured numbers below which there is no order
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +45,22 @@ class Ranking:
     kind: str
     count: int
     tau: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """Two chips on the same work: how much faster the first is in the middle, and how often the order is kept.
+
+    Pairs that measurements put less than 3 % apart have no order.
+    """
+
+    first: str
+    second: str
+    kind: str
+    count: int
+    kept_frac: float
+    measured_ratio: float
+    predicted_ratio: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,6 +141,48 @@ def rankings(rows: Iterable[Prediction]) -> tuple[Ranking, ...]:
         if len(steps) >= LADDER_COUNT and len(np.unique(measured)) > 1:
             found.append(Ranking(ladder=ladder, kind=kind, count=len(steps), tau=kendall_tau(measured, predicted)))
     return tuple(found)
+
+
+def orders(rows: Iterable[Prediction]) -> tuple[Order, ...]:
+    """Return every pair of chips that some source ran the same work on."""
+    twins: dict[tuple[str, str], list[Prediction]] = defaultdict(list)
+    for row in rows:
+        if row.kind in SYSTEMS and row.twin and row.predicted is not None and row.what != "memory":
+            twins[row.twin, row.kind].append(row)
+    ratios: dict[tuple[str, str, str], list[tuple[float, float]]] = defaultdict(list)
+    for (_, kind), same in twins.items():
+        for one, other in itertools.combinations(sorted(same, key=lambda row: row.chip), 2):
+            if one.chip != other.chip:
+                ratios[kind, one.chip, other.chip].append((_speed_up(one, other, False), _speed_up(one, other, True)))
+    return tuple(_order(names, pairs) for names, pairs in sorted(ratios.items()) if any(map(_apart, pairs)))
+
+
+def _speed_up(one: Prediction, other: Prediction, predicted: bool) -> float:
+    """Return how much faster the first is than the second."""
+    pair = [(row.predicted or 1.0) if predicted else row.measured for row in (one, other)]
+    return pair[0] / pair[1] if one.more_is_better else pair[1] / pair[0]
+
+
+def _apart(pair: tuple[float, float]) -> bool:
+    return not 1.0 / TIED <= pair[0] <= TIED
+
+
+def _order(names: tuple[str, str, str], pairs: list[tuple[float, float]]) -> Order:
+    """Return a pair of chips, the faster one first."""
+    kind, first, second = names
+    if np.median([measured for measured, _ in pairs]) < 1.0:
+        first, second = second, first
+        pairs = [(1.0 / measured, 1.0 / predicted) for measured, predicted in pairs]
+    ordered = [pair for pair in pairs if _apart(pair)]
+    return Order(
+        first=first,
+        second=second,
+        kind=kind,
+        count=len(ordered),
+        kept_frac=float(np.mean([(measured > 1.0) == (predicted > 1.0) for measured, predicted in ordered])),
+        measured_ratio=float(np.median([measured for measured, _ in pairs])),
+        predicted_ratio=float(np.median([predicted for _, predicted in pairs])),
+    )
 
 
 def kendall_tau(one: npt.NDArray[np.float64], other: npt.NDArray[np.float64]) -> float:

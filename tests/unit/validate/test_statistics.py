@@ -5,7 +5,7 @@ import pytest
 
 from superpod.validate.bands import Bands, exceeded
 from superpod.validate.prediction import Prediction
-from superpod.validate.statistics import floors, kendall_tau, rankings, summary, worst
+from superpod.validate.statistics import floors, kendall_tau, orders, rankings, summary, worst
 
 
 def row(point: str, measured: float, predicted: float | None, **changes: object) -> Prediction:
@@ -88,3 +88,20 @@ def test_coverage_has_two_sides() -> None:
     rows = tuple(row(str(number), 1.0, 1.0, low=0.9, high=1.1) for number in range(5))
     assert [item.what for item in exceeded(rows, Bands(coverage=(0.7, 0.9)))] == ["coverage of the bands"]
     assert not exceeded(rows, Bands(coverage=(0.7, 0.9)), whole=False)
+
+
+def test_chips_are_ordered_on_the_same_work_only() -> None:
+    rows = [
+        row("a", 1.0, 1.1, chip="new", twin="t"),
+        row("b", 2.0, 1.9, chip="old", twin="t"),
+        row("c", 1.0, 2.0, chip="new", twin="u"),
+        row("d", 1.5, 1.0, chip="old", twin="u"),
+        row("e", 1.0, 1.0, chip="new", twin="v"),
+        row("f", 1.01, 0.9, chip="old", twin="v"),
+        row("g", 9.0, 1.0, chip="old", twin="alone"),
+    ]
+    (found,) = orders(rows)
+    assert (found.first, found.second, found.count) == ("new", "old", 2)
+    assert found.kept_frac == 0.5
+    assert found.measured_ratio == pytest.approx(1.5)
+    assert found.predicted_ratio == pytest.approx(0.9)
