@@ -14,14 +14,13 @@ TINY = 1e-12  # sizes below this are taken as this: logarithms need a number
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Logarithms of seconds over logarithms of sizes; `measured` is 1 at knots that were measured, else 0.
+    """Two values over logarithms of sizes: the logarithm of seconds, and 1 at knots that were measured, else 0.
 
-    Never falling along the axes of work, so that neither is what is read between the knots.
+    Seconds never fall along the axes of work, so that neither does what is read between the knots.
     """
 
     axes: tuple[FloatArray, ...]
-    log_time: FloatArray
-    measured: FloatArray
+    values: FloatArray
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +64,7 @@ def build(sizes: tuple[FloatArray, ...], time_s: FloatArray, work_axes: tuple[in
     for axis in work_axes:
         guess = np.maximum.accumulate(guess, axis=axis)
     bounded = np.minimum(guess, least_above(spent, work_axes))
-    return Grid(axes=tuple(knots), log_time=np.where(measured, spent, bounded), measured=measured.astype(float))
+    return Grid(axes=tuple(knots), values=np.stack((np.where(measured, spent, bounded), measured.astype(float))))
 
 
 def least_above(spent: FloatArray, work_axes: tuple[int, ...]) -> FloatArray:
@@ -100,27 +99,31 @@ def carried(spent: FloatArray, axis: int, along: FloatArray) -> FloatArray:
 
 def read(grid: Grid, sizes: tuple[FloatArray, ...]) -> Reading:
     """Return ln(t) linear between knots in every ln(size): continuous, monotone along axes of work, exact at knots."""
-    points = [np.log(np.maximum(size, TINY)) for size in sizes]
-    inside = [np.clip(point, axis[0], axis[-1]) for point, axis in zip(points, grid.axes, strict=True)]
-    gaps = [point - near for point, near in zip(points, inside, strict=True)]
-    both = np.stack((grid.log_time, grid.measured))
-    columns: list[Cell] = []
-    for place in reversed(range(len(inside))):  # single numbers first: they leave fewer corners to the columns
-        cell = _cell(inside[place], grid.axes[place])
-        if inside[place].size > 1:
-            columns.insert(0, cell)
-        else:
+    both, columns = grid.values, list[Cell]()
+    inside: list[FloatArray] = []
+    outside: FloatArray = np.zeros(())
+    below = above = np.zeros((), dtype=np.bool_)
+    for size, axis in zip(sizes, grid.axes, strict=True):
+        point = np.log(np.maximum(size, TINY))
+        near = np.minimum(np.maximum(point, axis[0]), axis[-1])
+        inside.append(np.exp(near))
+        gap = point - near
+        outside, below, above = outside + np.abs(gap), below | (gap < 0.0), above | (gap > 0.0)
+        cell = _cell(near, axis)
+        if near.size > 1:
+            columns.append(cell)
+        else:  # single numbers leave fewer corners to the columns
             low, high, share = cell[0].item(), cell[1].item(), cell[2].item()
-            both = np.asarray(both.take(low, place + 1) * (1.0 - share) + both.take(high, place + 1) * share)
+            along = 1 + len(columns)
+            both = np.asarray(both.take(low, along) * (1.0 - share) + both.take(high, along) * share)
     log_time, measured = _between(both, columns)
-    shape = np.broadcast_shapes(*(point.shape for point in points))
     return Reading(
-        log_time=np.broadcast_to(log_time, shape),
-        measured_frac=np.broadcast_to(np.clip(measured, 0.0, 1.0), shape),
-        outside=np.broadcast_to(sum(np.abs(gap) for gap in gaps), shape),
-        below=np.broadcast_to(np.logical_or.reduce(np.broadcast_arrays(*(gap < 0.0 for gap in gaps))), shape),
-        above=np.broadcast_to(np.logical_or.reduce(np.broadcast_arrays(*(gap > 0.0 for gap in gaps))), shape),
-        inside=tuple(np.exp(near) for near in inside),
+        log_time=log_time,
+        measured_frac=np.minimum(measured, 1.0),
+        outside=outside,
+        below=below,
+        above=above,
+        inside=tuple(inside),
     )
 
 

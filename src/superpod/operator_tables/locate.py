@@ -53,15 +53,17 @@ class System:
 
     def file(self, backend: Backend, family: str, name: str, releases: tuple[str, ...] = ()) -> Path | None:
         """Return the Parquet file of a family of operators from the best release that has it, or None."""
-        for release in releases or backend.releases:
-            path = self.folder / family / backend.id / release / name
-            if path.is_file():
-                return path
-        return None
+        return _found(self.folder / family / backend.id, name, releases or backend.releases)
 
     def word(self, dtype: str, scaling: str) -> str | None:
         """Return what the tables call a number format, or None where they have no such format."""
         return self.dtypes.get(f"{dtype} {scaling}".strip())
+
+
+@lru_cache(maxsize=1024)
+def _found(folder: Path, name: str, releases: tuple[str, ...]) -> Path | None:
+    paths = (folder / release / name for release in releases)
+    return next((path for path in paths if path.is_file()), None)
 
 
 @lru_cache(maxsize=1)

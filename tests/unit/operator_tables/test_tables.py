@@ -239,12 +239,12 @@ def test_grids_know_their_holes_and_edges() -> None:
     size, other = np.array([1.0, 4.0, 1.0, 2.0, 4.0]), np.array([1.0, 1.0, 2.0, 2.0, 2.0])
     grid = build((size, other), np.array([1.0, 4.0, 2.0, 4.0, 8.0]), work_axes=(0, 1))
     assert grid is not None
-    hole = read(grid, (np.array([2.0]), np.array([1.0])))
-    assert np.exp(hole.log_time) == pytest.approx([2.0])  # on the line between its neighbours
-    beyond = read(grid, (np.array([16.0]), np.array([1.0])))
+    hole = read(grid, (np.array(2.0), np.array(1.0)))
+    assert np.exp(hole.log_time) == pytest.approx(2.0)  # on the line between its neighbours
+    beyond = read(grid, (np.array(16.0), np.array(1.0)))
     assert beyond.outside == pytest.approx(np.log(4.0))
-    assert beyond.above[0]
-    assert not beyond.below[0]
+    assert beyond.above
+    assert not beyond.below
     assert build((np.zeros(0),), np.zeros(0), work_axes=(0,)) is None
 
 
