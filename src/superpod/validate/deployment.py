@@ -32,6 +32,7 @@ ENGINES = (
     (r"vllm[ v]*0\.[0-6]\b", "vllm-0.5"),
     (r"vllm", "vllm-1"),
 )
+TRACES = {"sharegpt": "sharegpt"}  # first words of a workload, and the table of programs.toml with its mean lengths
 ACCEPTED_FRAC = 0.7  # what the one paper that states it assumes for one draft (arXiv 2506.12708, section 5)
 
 
@@ -171,8 +172,11 @@ def imbalance_of(config: Mapping[str, Any], notes: str) -> float:
 
 def requests_of(config: Mapping[str, Any]) -> Requests:
     """Return prompt, output and drafts; what is decoded at a stated cache length has an output of nothing around it."""
+    named = TRACES.get(str(config.get("workload", "")).split(",")[0].strip().lower(), "")
     prompt = number(config, "isl", "prompt_tokens", "mean_isl", "input_len")
     output = number(config, "osl", "output_tokens", "mean_osl", "output_len")
+    if prompt is None and output is None and named:
+        prompt, output = program_fact(f"{named}.prompt_tokens"), program_fact(f"{named}.output_tokens")
     cached = number(config, "kv_len", "avg_kv_len")
     if prompt is None and cached is None:
         raise NoBasisError("no prompt length", where="config.isl")

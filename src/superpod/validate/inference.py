@@ -8,6 +8,7 @@ from superpod.errors import SuperpodError
 from superpod.plan.band import Shares, log_spread, shares
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving
+from superpod.result import Term, total
 from superpod.serve.batching import Batching, batching, first_wave_wait, offline_time, slots
 from superpod.serve.memory import weights_bytes
 from superpod.serve.steady import decode, even_share, prefill
@@ -15,10 +16,11 @@ from superpod.validate.deployment import Deployment, deployment_of, number, prec
 from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
-from superpod.validate.prediction import Prediction, refused
+from superpod.validate.prediction import Prediction, parts_of, refused
 from superpod.workload.build import kv_cache_bytes
 
 TIMES = {"tpot_ms": 1e-3, "tpot_mean_ms": 1e-3, "tpot_s": 1.0, "itl_median_ms": 1e-3, "itl_mean_ms": 1e-3}
+TOO_BIG = "no request fits into the memory that the weights leave"
 ROUNDS = 10.0  # requests of a closed loop over those at once, where not stated: InferenceMAX sends ten times as many
 FIRST = {"ttft_ms": 1e-3, "ttft_mean_ms": 1e-3, "ttft_median_ms": 1e-3, "ttft_s": 1.0, "prompt_latency_ms": 1e-3}
 
@@ -41,14 +43,23 @@ class Run:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rate:
-    """What is predicted of a run: times in seconds, rates of one rank; None where the run does not have it."""
+    """What is predicted of a run: times in seconds, rates of one rank; None where the run does not have it.
+
+    `term` is the breakdown that the prediction rests on, `why` the reason where nothing is predicted at all.
+    """
 
     tpot_s: float | None = None
     ttft_s: float | None = None
     output_per_s: float | None = None
     input_per_s: float | None = None
     floor_s: float | None = None
-    parts: Shares
+    term: Term | None = None
+    why: str = ""
+
+    @property
+    def parts(self) -> Shares:
+        """What the time waits for."""
+        return Shares(kernels_frac=1.0, links_frac=0.0, host_frac=0.0) if self.term is None else shares(self.term)
 
 
 def predict(catalogue: Catalogue, point: Point, *, tables: str = "none") -> tuple[Prediction, ...]:
@@ -122,7 +133,7 @@ def prefill_rate(run: Run) -> Rate:
     tokens = number(run.point.config, "tokens_per_chip_batch", "tokens_per_gpu_batch") or 0.0
     each = tokens / made.fabric.ranks_per_chip * float(asked.layout.tensor) / asked.requests.prompt_tokens
     found = prefill(made.engine, asked.layout, each, asked.requests)
-    return Rate(input_per_s=float(found.tokens_per_s_rank), parts=shares(found.term))
+    return Rate(input_per_s=float(found.tokens_per_s_rank), term=found.term)
 
 
 def static_rate(run: Run) -> Rate:
@@ -136,7 +147,7 @@ def static_rate(run: Run) -> Rate:
         ttft_s=float(first.pass_s),
         output_per_s=float(found.tokens_per_s_rank),
         floor_s=floor_time(run, held),
-        parts=shares(found.term),
+        term=found.term,
     )
 
 
@@ -148,7 +159,7 @@ def decode_rate(run: Run) -> Rate:
         tpot_s=float(found.tpot_s),
         output_per_s=float(found.tokens_per_s_rank),
         floor_s=floor_time(run, asked.held_count or 1.0),
-        parts=shares(found.term),
+        term=found.term,
     )
 
 
@@ -158,11 +169,11 @@ def offline_rate(run: Run, requests_count: float) -> Rate:
     groups = asked.instances_count * float(asked.layout.data * asked.layout.pipeline)
     spent, held = offline_time(made.engine, asked.layout, asked.requests, requests_count / groups)
     if held < 1.0:
-        return Rate(parts=Shares(kernels_frac=1.0, links_frac=0.0, host_frac=0.0))
+        return Rate(why=TOO_BIG)
     tokens = requests_count / groups * asked.requests.output_tokens
     state = batching(made.engine, asked.layout, asked.requests, held)
     rate = run.rate_per_rank(tokens / spent)
-    return Rate(tpot_s=float(state.tpot_s), output_per_s=rate, parts=loop_shares(run, state))
+    return Rate(tpot_s=float(state.tpot_s), output_per_s=rate, term=loop_term(run, state))
 
 
 def loop_rate(run: Run) -> Rate:
@@ -171,7 +182,7 @@ def loop_rate(run: Run) -> Rate:
     stages = float(asked.layout.pipeline)
     held = min((asked.held_count or math.inf) / stages, float(slots(made.engine, asked.layout, asked.requests)))
     if held < 1.0:
-        return Rate(parts=Shares(kernels_frac=1.0, links_frac=0.0, host_frac=0.0))
+        return Rate(why=TOO_BIG)
     groups = float(asked.layout.data) if float(asked.layout.expert) > 1.0 else 1.0
     state = batching(made.engine, asked.layout, asked.requests, held, groups_in_step=groups)
     offered = number(run.point.config, "request_rate")
@@ -181,10 +192,11 @@ def loop_rate(run: Run) -> Rate:
         rate = min(rate, offered * asked.requests.output_tokens / ranks)
     return Rate(
         tpot_s=float(state.tpot_s),
-        ttft_s=float(state.ttft_s) + _first_wave(run, held),
+        # Where requests come by the clock the wait is a queue's, which a steady state does not have.
+        ttft_s=None if asked.held_count is None else float(state.ttft_s) + _first_wave(run, held),
         output_per_s=rate,
         floor_s=floor_time(run, held),
-        parts=loop_shares(run, state),
+        term=loop_term(run, state),
     )
 
 
@@ -199,10 +211,11 @@ def _first_wave(run: Run, held: float) -> float:
     return float(wait) * min(together / sent, 1.0)
 
 
-def loop_shares(run: Run, state: Batching) -> Shares:
-    """Return the shares of a decode step at the batch that decodes."""
+def loop_term(run: Run, state: Batching) -> Term:
+    """Return the breakdown of a decode step at the batch that decodes, what reading prompts adds to it beside it."""
     found = decode(run.made.engine, run.deployment.layout, float(state.decoding_count), run.deployment.requests)
-    return shares(found.term)
+    added = Term(name="prompts in between", time_s=max(float(state.step_s - state.plain_s), 0.0))
+    return total(found.term.name, *found.term.parts, added)
 
 
 def floor_time(run: Run, held: float) -> float:
@@ -218,7 +231,8 @@ def _compared(run: Run, rate: Rate, metric: str, value: float) -> Prediction:
     """Return a measured number beside the predicted one, in seconds or tokens/s."""
     what, measured, predicted, scale = _quantity(run, rate, metric, value)
     if predicted is None:
-        return replace(refused(run.point, f"no prediction of {metric} for such a run", what=what), measured=value)
+        reason = rate.why or f"no prediction of {metric} for such a run"
+        return replace(refused(run.point, reason, what=what), measured=value)
     spread = math.exp(log_spread(run.made, rate.parts))
     made = run.made
     return Prediction(
@@ -237,6 +251,7 @@ def _compared(run: Run, rate: Rate, metric: str, value: float) -> Prediction:
         software=made.software.id,
         basis=f"{made.pod.id}, {made.precision.name}, {made.device.calibration.id}",
         floor=rate.floor_s if what == "tpot" else None,
+        parts=parts_of(rate.term) if rate.term is not None else "",
         more_is_better=scale is not None,
     )
 
