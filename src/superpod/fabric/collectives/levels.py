@@ -65,10 +65,10 @@ class Level:
         """Return what one step over this tier takes: the library's, and the longer hop."""
         return regime.step_s + self.longer_hop_s
 
-    def own_s(self, own_bytes: Num) -> Num:
-        """Return what copying a rank's own part takes beside the wires, where that was measured."""
+    def own_s(self, own_bytes: Num | None) -> Num:
+        """Return what copying a rank's own part takes beside the wires, where there is one and that was measured."""
         rate = self.tier.link.own_copy_bytes_per_s
-        return 0.0 * own_bytes if rate is None else own_bytes / rate
+        return 0.0 if own_bytes is None or rate is None else own_bytes / rate
 
     def regime(self, name: str) -> Regime:
         """Return the transport's regime of that name."""

@@ -31,12 +31,12 @@ class Step:
 class Cost:
     """An algorithm's steps, one after another, and the bytes that the busiest member sends or receives in all.
 
-    `own_bytes` never pass a port: what a member copies from its own input to its own output.
+    `own_bytes` never pass a port: what a member copies from its own input to its own output, None where nothing.
     """
 
     steps_count: Num
     wire_bytes: Num
-    own_bytes: Num = 0.0
+    own_bytes: Num | None = None
 
     def time(self, base_s: Num, step_s: Num, bytes_per_s: Num) -> Num:
         """Return base + steps x step + wire bytes / rate (Hockney 1994, doi:10.1016/S0167-8191(06)80021-9)."""
