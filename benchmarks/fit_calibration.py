@@ -1,8 +1,11 @@
-"""Fit operator and collective efficiencies to published measurements, and print what the catalogue's TOML files hold.
+"""Fit operator and collective efficiencies to published measurements, and print or write what the catalogue holds.
 
-    python benchmarks/fit_calibration.py POINTS.jsonl
+    python benchmarks/fit_calibration.py links POINTS.jsonl
+    python benchmarks/fit_calibration.py operators TABLES [--write DIR] [--family NAME]
 
-Only points of kind `operator` and `collective` are read: nothing is fitted to an end-to-end result. Needs scipy.
+`links` reads the points of kind `collective` of a JSON-lines file. `operators` reads the tables of aiconfigurator-core
+0.12.0 (TABLES is its folder `systems/data`), prints held-out errors by chip, and with `--write` writes their files.
+Nothing is fitted to an end-to-end result. Needs scipy, and pyarrow for the tables.
 """
 
 import json
@@ -12,118 +15,36 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import public_tables
 from scipy.optimize import least_squares
 
-from superpod.catalog.load import Catalogue
+from superpod.calibrate.fit import Fitted, fit_curve
+from superpod.calibrate.samples import Samples
+from superpod.calibrate.write import Provenance, calibration_text, summary
+from superpod.catalog.load import SHIPPED, Catalogue
+from superpod.catalog.read import read_toml
 from superpod.fabric.collectives.expert_exchange import Routing
 from superpod.validate.collectives import ELEMENT_BYTES, expert_time, fabric_of, predict
 
-JOIN = 4.0
+DATA = SHIPPED / "calibration"
+FOLDS = 5
+VERSION = "2026-11.2"
+RANGES = {
+    **dict.fromkeys(("gemm.bf16", "gemm.fp8"), "rows 1 to 32,768, columns and depth 32 to 65,536"),
+    **dict.fromkeys(("gemm.fp8_block", "gemm.fp4"), "rows 1 to 32,768, columns and depth 64 to 65,536"),
+    "attention": "prompts of 16 to 16,384 tokens, heads of 64 to 256, causal, the write to the cache in it",
+    "latent_attention": "prompts of 16 to 32,768 tokens, 1 to 128 heads of 192 and 128",
+    "decode": "1 to 2,048 sequences of 2 to 131,072 keys, caches of bf16 and fp8, heads of 64 to 256",
+    "latent_decode": "1 to 1,024 sequences of 2 to 131,072 keys, 1 to 128 heads, caches of bf16 and fp8",
+    "elementwise": "quantising 1 to 32,768 rows of up to 65,536, less than 0.3 MB or more than 200 MB",
+}
+NOTES: dict[str, str] = {}
 
 
 def load(path: Path) -> list[dict[str, Any]]:
     """Return the operator and collective points of a JSON-lines file."""
     points = [json.loads(line) for line in path.read_text().splitlines()]
     return [point for point in points if point["kind"] in {"operator", "collective"}]
-
-
-def fit(
-    model: Callable[..., Any],
-    start: list[float],
-    bounds: tuple[list[float], list[float]],
-    measured: Any,
-    weights: Any = 1.0,
-) -> Any:
-    """Minimise log residuals with a soft loss; return parameters and median / P90 of |predicted / measured - 1|."""
-
-    def residual(x: Any) -> Any:
-        return weights * (np.log(model(x)) - np.log(measured))
-
-    found = least_squares(
-        residual, start, bounds=bounds, loss="soft_l1", f_scale=0.1, x_scale=np.maximum(np.abs(start), 1e-9)
-    )
-    error = np.abs(model(found.x) / measured - 1.0)
-    return found.x, float(np.median(error)), float(np.quantile(error, 0.9)), float(error.max())
-
-
-def gemm_rows(points: list[dict[str, Any]], hardware: str) -> np.ndarray[Any, Any]:
-    """Return rows (groups, m, n, k, seconds) of plain and grouped products on a chip."""
-    rows = []
-    for point in points:
-        config, also = point["config"], point.get("also", {})
-        if not point["hardware"].startswith(hardware):
-            continue
-        if "m" in config and "k" in config:
-            rows.append((1, config["m"], config["n"], config["k"], point["metric"]["value"] * 1e-6))
-        elif config.get("op", "").startswith("grouped GEMM"):
-            g, m, h, f = (
-                config["num_local_experts"],
-                config["tokens_per_expert"],
-                config["hidden_size"],
-                config["intermediate_size"],
-            )
-            rows.append((g, m, 2 * f, h, point["metric"]["value"] * 1e-6))
-            rows.append((g, m, h, f, also["down_proj_us"] * 1e-6))
-    return np.array(rows, dtype=float)
-
-
-def gemm_fit(rows: np.ndarray[Any, Any], peak: float, bandwidth: float, element: float, *, host_floor: bool) -> None:
-    """Fit (share, half sizes, kernel seconds, memory share) to products; print them."""
-    g, m, n, k, t = rows.T
-    traffic = g * (n * k * element + m * (k * element + n * 2.0))
-
-    def model(x: Any) -> Any:
-        share, mh, nh, kh, kernel, memory = x
-        engine = 2 * g * (m + mh) * (n + nh) * (k + kh) / (share * peak)
-        return (engine**JOIN + (traffic / (memory * bandwidth)) ** JOIN) ** (1 / JOIN) + kernel
-
-    x, median, p90, worst = fit(
-        model, [0.8, 30, 100, 100, 5e-6, 0.8], ([0.3, 0, 0, 0, 1e-6, 0.3], [1, 256, 1024, 2048, 4e-5, 1]), t
-    )
-    print(
-        f"  share {x[0]:.3f} halves m {x[1]:.0f} n {x[2]:.0f} k {x[3]:.0f} kernel {x[4] * 1e6:.1f} us memory {x[5]:.3f}"
-        f" | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}",
-        "(kernel includes the host)" if host_floor else "",
-    )
-
-
-def attention_fit(points: list[dict[str, Any]], hardware: str, what: str, kernel: str, peak: float) -> None:
-    """Fit (share, half rows) to FlashAttention throughputs; causal products are counted half, as the charts do."""
-    rows = [
-        (p["config"]["seq"], p["config"]["causal"], p["metric"]["value"] * 1e12)
-        for p in points
-        if p["hardware"].startswith(hardware)
-        and p["config"].get("op") == what
-        and p["config"].get("kernel") == kernel
-        and p["config"].get("head_dim") == 128
-        and p["config"]["causal"]
-    ]
-    seq, _, rate = np.array(rows, dtype=float).T
-    x, median, p90, worst = fit(lambda x: x[0] * peak * seq / (seq + x[1]), [0.6, 200.0], ([0.1, 0], [1, 4000]), rate)
-    print(
-        f"  {hardware} {kernel} {what}: share {x[0]:.3f} half rows {x[1]:.0f}"
-        f" | {len(seq)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}"
-    )
-
-
-def mla_fit(points: list[dict[str, Any]], peak: float, bandwidth: float) -> None:
-    """Fit (share of peak, share of bandwidth, kernel) to absorbed MLA decode with 128 heads."""
-    rows = [
-        (p["config"]["batch_size"], p["config"]["kv_len"], p["metric"]["value"] * 1e-6)
-        for p in points
-        if p["config"].get("op") == "MLA decode, 128 heads"
-    ]
-    b, c, t = np.array(rows, dtype=float).T
-    flop, traffic = 2 * b * c * 128 * (2 * 512 + 64), b * c * 576 * 2.0
-
-    def model(x: Any) -> Any:
-        return ((flop / (x[0] * peak)) ** JOIN + (traffic / (x[1] * bandwidth)) ** JOIN) ** (1 / JOIN) + x[2]
-
-    x, median, p90, worst = fit(model, [0.6, 0.8, 1e-5], ([0.2, 0.2, 1e-6], [1, 1, 1e-4]), t)
-    print(
-        f"  MLA decode: share {x[0]:.3f} memory {x[1]:.3f} kernel {x[2] * 1e6:.1f} us"
-        f" | {len(t)} rows median {median:.1%} P90 {p90:.1%} max {worst:.1%}"
-    )
 
 
 # Published two-column tables: (ranks, dispatch us, combine us) for 128 tokens, hidden 7168, top-8.
@@ -181,24 +102,66 @@ def sized(title: str, hardware: str, smallest: float, largest: float) -> Callabl
     return wanted
 
 
-def fit_operators(points: list[dict[str, Any]]) -> None:
-    """Print the fits of products and attention."""
-    h800 = gemm_rows(points, "H800")
-    products = {
-        "GEMM A100 fp16": (gemm_rows(points, "A100-80GB"), 312e12, 2.039e12, 2.0, True),
-        "GEMM MI210 fp16": (gemm_rows(points, "MI210"), 181e12, 1.638e12, 2.0, True),
-        "GEMM H800 fp8, plain and grouped": (h800, 1979e12, 3.35e12, 1.0, False),
-        "GEMM H800 fp8, plain": (h800[h800[:, 0] == 1], 1979e12, 3.35e12, 1.0, False),
-        "GEMM H20 fp8": (gemm_rows(points, "H20"), 296e12, 4.0e12, 1.0, False),
-    }
-    for name, (rows, peak, bandwidth, element, host) in products.items():
-        print(name)
-        gemm_fit(rows, peak, bandwidth, element, host_floor=host)
-    print("attention")
-    attention_fit(points, "A100-80GB", "attention fwd+bwd", "FA2", 312e12)
-    attention_fit(points, "H100", "attention fwd", "FA3", 989e12)
-    attention_fit(points, "H100", "attention fwd+bwd", "FA2", 989e12)
-    mla_fit(points, 989e12, 3.35e12)
+def fit_family(root: Path, catalogue: Catalogue, family: str, old: dict[str, float]) -> dict[str, Fitted]:
+    """Return the fits of one chip family by curve, printed as they come; `old` stands in for elementwise kernels."""
+    systems, found = public_tables.FAMILIES[family], {}
+
+    def add(curve: str, samples: Samples | None) -> None:
+        if samples is not None:
+            found[curve] = fit_curve(curve, samples, FOLDS)
+            show(found[curve])
+
+    print(family)
+    add("elementwise", public_tables.scaling(root, catalogue, systems))
+    moved = found["elementwise"].values if "elementwise" in found else old
+    for key in public_tables.FORMATS:
+        add(f"gemm.{key}", public_tables.products(root, catalogue, systems, key))
+        add(
+            f"experts.{key}",
+            public_tables.experts(root, catalogue, systems, key, (moved["memory_frac"], moved["kernel_s"])),
+        )
+    for curve, decode in (("attention", False), ("decode", True)):
+        add(curve, public_tables.heads(root, catalogue, systems, decode=decode))
+        add(f"latent_{curve}", public_tables.latents(root, catalogue, systems, decode=decode))
+    return found
+
+
+def show(fit: Fitted) -> None:
+    """Print a fit and its held-out errors by chip."""
+    print(f"  {fit.curve}: {summary(fit)}")
+    print("   ", ", ".join(f"{name} {value:.4g}" for name, value in fit.values.items()))
+    for chip in sorted(set(fit.chips.tolist())):
+        errors = fit.errors[fit.chips == chip]
+        sizes = np.abs(errors)
+        told = f"median {np.median(sizes):.1%} P90 {np.quantile(sizes, 0.9):.1%} signed {np.median(errors):+.1%}"
+        print(f"    {chip}: {len(errors)} rows {told}", flush=True)
+
+
+def fit_operators(arguments: list[str]) -> None:
+    """Print the fits of every chip family, and write their files where asked."""
+    root = Path(arguments[0])
+    folder = Path(arguments[arguments.index("--write") + 1]) if "--write" in arguments else None
+    only = arguments[arguments.index("--family") + 1] if "--family" in arguments else ""
+    catalogue = Catalogue()
+    for family in public_tables.FAMILIES:
+        if only not in {"", family}:
+            continue
+        base = read_toml((folder if folder and (folder / f"{family}.toml").exists() else DATA) / f"{family}.toml")
+        found = fit_family(root, catalogue, family, {name: base[name]["value"] for name in ("memory_frac", "kernel_s")})
+        if folder is None:
+            continue
+        text = calibration_text(
+            name=family,
+            title=str(base["name"]),
+            version=VERSION,
+            note=NOTES.get(family, ""),
+            fitted=found,
+            provenance=Provenance(kind="benchmark", source="aiconfigurator-tables", words="aiconfigurator-core 0.12.0"),
+            base=base,
+            lender="",
+            ranges=RANGES,
+        )
+        (folder / f"{family}.toml").write_text(text, encoding="utf-8")
 
 
 def fit_links(points: list[dict[str, Any]]) -> None:
@@ -235,10 +198,14 @@ def fit_links(points: list[dict[str, Any]]) -> None:
 
 
 def main() -> None:
-    """Print every fit that the catalogue's calibration and link files quote."""
-    points = load(Path(sys.argv[1]))
-    fit_operators(points)
-    fit_links(points)
+    """Print the fits asked for."""
+    asked, *rest = sys.argv[1:]
+    if asked == "links":
+        fit_links(load(Path(rest[0])))
+    elif asked == "operators":
+        fit_operators(rest)
+    else:
+        sys.exit(__doc__)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,18 @@ from samples import CATALOGUE, DEVICES
 from superpod.compute.cost import op_time, roofline_time
 from superpod.result import Num, pick
 from superpod.workload.build import build
-from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, backward, elementwise, gemm
+from superpod.workload.op import (
+    ATTENTION,
+    DECODE_ATTENTION,
+    FULL,
+    LATENT,
+    AttentionShape,
+    ExpertShape,
+    Op,
+    backward,
+    elementwise,
+    gemm,
+)
 from superpod.workload.phase import Partition, Phase, decode_phase, prefill_phase, training_phase
 from superpod.workload.precision import PRECISIONS
 
@@ -62,11 +73,72 @@ def scores(kind: str) -> Kind:
     return Kind(make=make)
 
 
+def shaped(form: str, *, decode: bool) -> Kind:
+    """Attention with its shape: rows are queries (in decode sequences), columns keys, depth heads a cached one."""
+
+    def make(rows: Num, columns: Num, depth: Num, groups: Num) -> Op:
+        sequences, queries = (rows, 1.0) if decode else (1.0, rows)
+        latent = form == LATENT
+        heads, kv_heads, width, value = groups * depth, (1.0 if latent else groups), 128.0, 128.0
+        tokens = sequences * queries
+        return Op(
+            name="attention",
+            kind=DECODE_ATTENTION if decode else ATTENTION,
+            dtype="bf16",
+            flop=2.0 * tokens * columns * heads * (width + value),
+            traffic_bytes=sequences * columns * kv_heads * (width + value) * 2.0 + tokens * heads * width * 4.0,
+            rows=queries,
+            columns=columns,
+            depth=width,
+            groups=sequences * heads,
+            backward_ratio=2.5,
+            attention=AttentionShape(
+                form=form,
+                sequences=sequences,
+                query_tokens=queries,
+                keys=columns,
+                context=columns,
+                heads=heads,
+                kv_heads=kv_heads,
+                head_dim=width,
+                value_dim=value,
+            ),
+        )
+
+    return Kind(make=make)
+
+
+def experts(dtype: str, scaling: str, element_bytes: tuple[float, float]) -> Kind:
+    shape = ExpertShape(
+        tokens=64.0, hidden=4096.0, width=2048.0, top_k=8.0, experts_count=64.0, ranks=8.0, tensor_ranks=1.0, gated=True
+    )
+
+    def make(rows: Num, columns: Num, depth: Num, groups: Num) -> Op:
+        return gemm(
+            "experts up",
+            rows=rows,
+            columns=columns,
+            depth=depth,
+            groups=groups,
+            dtype=dtype,
+            element_bytes=element_bytes,
+            scaling=scaling,
+            experts=shape,
+        )
+
+    return Kind(make=make)
+
+
 KINDS = {
     "gemm bf16": product("bf16", (2.0, 2.0)),
     "gemm fp8": product("fp8", (1.0, 1.0)),
     "gemm int8": product("int8", (1.0, 1.0)),
     "gemm fp4": product("fp4", (0.5625, 0.5625)),
+    "gemm bf16 experts": experts("bf16", "", (2.0, 2.0)),
+    "gemm fp8 experts": experts("fp8", "block", (1.0, 1.0)),
+    "prompt": shaped(FULL, decode=False),
+    "decode": shaped(FULL, decode=True),
+    "latent decode": shaped(LATENT, decode=True),
     "attention": scores(ATTENTION),
     "decode attention": scores(DECODE_ATTENTION),
     "elementwise": Kind(make=lambda rows, columns, depth, groups: elementwise("move", rows * columns * depth * groups)),
@@ -78,7 +150,7 @@ def cases() -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for kind in KINDS:
         for name, device in DEVICES.items():
-            dtype = kind.removeprefix("gemm ")
+            dtype = kind.removeprefix("gemm ").removesuffix(" experts")
             if dtype == kind or dtype in device.calibration.gemm:
                 found.append((kind, name))
     return found

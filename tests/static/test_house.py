@@ -39,6 +39,8 @@ EXEMPT = {
     "Measured.*": "logarithms of seconds",
     "Grid.*": "logarithms of sizes and of seconds",
     "Reading.*": "as Grid",
+    "*Fit.*_power": "exponents",
+    "Parameter.*": "the unit that the parameter's name says",
     "Measurement.*": "as Op and AttentionShape: columns of a file",
     "Phase.*": "sequences, tokens and keys of a pass",
     "Decode.sequences": "sequences",

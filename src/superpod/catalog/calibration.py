@@ -5,53 +5,98 @@ Nothing here is fitted to an end-to-end result.
 
 from collections.abc import Mapping
 from dataclasses import field
+from typing import Literal
 
 from superpod.catalog.provenance import Fact
 from superpod.catalog.record import record
-from superpod.catalog.schema import Dtype
+
+ProductKey = Literal[
+    "bf16", "fp8", "fp8_block", "fp4", "int8"
+]  # a number format, and how it is scaled where that matters
 
 
 @record
 class GemmFit:
-    """Matrix products of one dtype: best share of peak, and the size along each axis at which half of it is lost."""
+    """Matrix products of one number format.
+
+    `peak_frac` of the engine and `memory_frac` of the bandwidth are the best shares; each axis loses half of the engine
+    at its half size. A single wave of tiles walks the depth: it takes as long as the launch (`kernel_s`) at
+    `latency_depth_count` and grows with the depth to `latency_power`. `join_power` is that of the smooth maximum.
+    """
 
     peak_frac: float
+    memory_frac: float
+    kernel_s: float
     rows_half_count: float
     columns_half_count: float
     depth_half_count: float
+    latency_depth_count: float
+    latency_power: float
+    join_power: float
 
 
 @record
 class AttentionFit:
-    """Score-value kernels of prefill and training, by rows a sequence, and of decode, by engine and memory share.
+    """Score-value kernels over many query rows, in prefill and training.
 
-    `decode_kernel_s` is the floor of a split-KV kernel pair.
+    Half of the engine is lost at `rows_half_count` queries a sequence, at `keys_half_count` keys a query on average
+    (tiles on the diagonal or at a window's edge), and at `width_half_count` of a head (mean of key and value), where
+    the exponentials take as long as the products. One tile walks its keys: as long as the launch at
+    `latency_keys_count`, growing to `latency_power`.
     """
 
     peak_frac: float
-    backward_peak_frac: float
+    memory_frac: float
+    kernel_s: float
     rows_half_count: float
-    decode_peak_frac: float
-    decode_memory_frac: float
-    decode_kernel_s: float
+    keys_half_count: float
+    width_half_count: float
+    latency_keys_count: float
+    latency_power: float
+    join_power: float
+
+
+@record
+class DecodeFit:
+    """Split-key attention of one or a few queries a sequence over its cache.
+
+    Half of the engine is lost where `rows_half_count` query heads share a key-value head, and at `keys_half_count`.
+    """
+
+    peak_frac: float
+    memory_frac: float
+    kernel_s: float
+    rows_half_count: float
+    keys_half_count: float
+    latency_keys_count: float
+    latency_power: float
+    join_power: float
 
 
 @record
 class Calibration:
     """Operator efficiencies of a chip family.
 
-    `memory_frac` is the share of memory bandwidth that elementwise kernels reach, `gemm_memory_frac` the share that
-    products bound by reading weights reach, `softmax_memory_frac` that of unfused softmax; `kernel_s` is what one
-    kernel costs before it does any work; `borrowed_from` names the relative whose measurements stand in.
+    `gemm` are plain products, `experts` the grouped ones of a mixture of experts in serving (plain ones stand in where
+    a format has none). `attention` and `decode` read and write a cache; `latent_` is latent attention: expanded over
+    many rows, absorbed in decode. `training_attention` has no cache, and `backward_peak_frac` is its share backward.
+    `memory_frac` is the share of bandwidth that elementwise kernels reach, `softmax_memory_frac` that of unfused
+    softmax; `kernel_s` is what one of them costs before it does any work, captured in a graph. `borrowed_from` names
+    the relative whose measurements stand in.
     """
 
     id: str
     version: str
     name: str
-    gemm: Mapping[Dtype, GemmFit]
+    gemm: Mapping[ProductKey, GemmFit]
+    experts: Mapping[ProductKey, GemmFit]
     attention: AttentionFit
+    latent_attention: AttentionFit
+    training_attention: AttentionFit
+    decode: DecodeFit
+    latent_decode: DecodeFit
+    backward_peak_frac: float
     memory_frac: float
-    gemm_memory_frac: float
     softmax_memory_frac: float
     kernel_s: float
     band_frac: float

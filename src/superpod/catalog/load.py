@@ -96,6 +96,10 @@ class Catalogue:
         """Return a release of a serving engine or training framework by id or alias."""
         return self._entry("software", Software, name)
 
+    def tree(self, kind: str, name: str) -> Tree:
+        """Return an entry's file as it was parsed, facts and all."""
+        return self._tree(kind, _find(self.folders, kind, name))
+
     def sources(self) -> Mapping[str, Source]:
         """Return all cited publications by id."""
         return _sources(self.folders)

@@ -1,62 +1,70 @@
-"""The time of one operator on one rank: engine time and memory time joined smoothly, plus the cost of a launch.
+"""The time of one operator on one rank: engine, memory and latency joined smoothly, plus the cost of a launch.
 
 Continuous and monotone in the work: a bigger operator is never faster.
 """
 
+from dataclasses import replace
+
 import numpy as np
 
+from superpod.catalog.calibration import AttentionFit, Calibration, DecodeFit, GemmFit
+from superpod.compute.curves import attention_time, decode_time, product_time
 from superpod.compute.device import Device
+from superpod.errors import NoBasisError
 from superpod.result import Num
-from superpod.workload.op import ATTENTION, DECODE_ATTENTION, GEMM, SOFTMAX, Op
-
-JOIN = 4.0  # exponent of the smooth maximum: 19 % over the larger term where both are equal, 1 % at a ratio of 2.2
+from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, GEMM, LATENT, SOFTMAX, Op
 
 
 def op_time(op: Op, device: Device) -> Num:
-    """Return t = (t_engine^4 + t_memory^4)^(1/4) + kernels x kernel_s.
+    """Return t = (t_engine^p + t_memory^p + t_wave^p)^(1/p) + kernels x kernel_s, by the kind's curve.
 
     The smooth maximum stands for the imperfect overlap of arithmetic and transfers near the ridge; it is never below
-    either bound, so never below the roofline (Williams et al. 2009, doi:10.1145/1498765.1498785).
+    any of its terms, so never below the roofline (Williams et al. 2009, doi:10.1145/1498765.1498785).
     """
-    engine, memory = engine_time(op, device), memory_time(op, device)
-    joined = (engine**JOIN + memory**JOIN) ** (1.0 / JOIN)
-    fits = device.calibration
-    kernel_s = fits.attention.decode_kernel_s if op.kind == DECODE_ATTENTION else fits.kernel_s
-    return joined + op.kernels_count * kernel_s
-
-
-def engine_time(op: Op, device: Device) -> Num:
-    """Return the time of the arithmetic.
-
-    GEMM: 2 g (m + m_h)(n + n_h)(k + k_h) / (share x peak): each axis loses half of the engine at its half size, which
-    stands for partly filled tiles, waves and pipelines. Attention: rows padded in the same way.
-    """
-    fits = device.calibration
+    fits, bandwidth = device.calibration, device.memory_bytes_per_s
     if op.kind == GEMM:
-        fit = fits.gemm[op.dtype]  # type: ignore[index]
-        padded = (
-            (op.rows + fit.rows_half_count) * (op.columns + fit.columns_half_count) * (op.depth + fit.depth_half_count)
-        )
-        return 2.0 * op.groups * padded / (fit.peak_frac * device.matrix_flop_per_s[op.dtype])
+        return product_time(product_fit(op, fits), op, device.matrix_flop_per_s[op.dtype], bandwidth)
     if op.kind == ATTENTION:
-        share = fits.attention.backward_peak_frac if op.name.endswith("bwd") else fits.attention.peak_frac
-        padding = (op.rows + fits.attention.rows_half_count) / op.rows
-        return op.flop * padding / (share * device.matrix_flop_per_s[op.dtype])
+        return attention_time(attention_fit(op, fits), op, device.matrix_flop_per_s[op.dtype], bandwidth)
     if op.kind == DECODE_ATTENTION:
-        return op.flop / (fits.attention.decode_peak_frac * device.matrix_flop_per_s[op.dtype])
-    return 0.0
+        return decode_time(decode_fit(op, fits), op, device.matrix_flop_per_s[op.dtype], bandwidth)
+    share = fits.softmax_memory_frac if op.kind == SOFTMAX else fits.memory_frac
+    return op.traffic_bytes / (share * bandwidth) + op.kernels_count * fits.kernel_s
 
 
-def memory_time(op: Op, device: Device) -> Num:
-    """Return the time of the transfers at the bandwidth that such kernels reach."""
-    fits = device.calibration
-    shares = {
-        DECODE_ATTENTION: fits.attention.decode_memory_frac,
-        GEMM: fits.gemm_memory_frac,
-        SOFTMAX: fits.softmax_memory_frac,
-    }
-    share = shares.get(op.kind, fits.memory_frac)
-    return op.traffic_bytes / (share * device.memory_bytes_per_s)
+def product_fit(op: Op, fits: Calibration) -> GemmFit:
+    """Return the fit of a product's format and scaling; grouped products of experts have their own where measured.
+
+    Raises NoBasisError where the calibration knows nothing of the format.
+    """
+    keys = (f"{op.dtype}_{op.scaling}", op.dtype)
+    tables = (fits.experts, fits.gemm) if op.experts is not None else (fits.gemm,)
+    for table in tables:
+        for key in keys:
+            if key in table:
+                return table[key]  # type: ignore[index]
+    raise NoBasisError(
+        f"nothing is known of {op.dtype} products",
+        where=f"calibration/{fits.id}:gemm",
+        hint=f"known: {', '.join(fits.gemm)}",
+    )
+
+
+def attention_fit(op: Op, fits: Calibration) -> AttentionFit:
+    """Return the fit of attention over many rows; the backward pass has a share of the engine of its own."""
+    shape = op.attention
+    if op.name.endswith("bwd"):
+        # Backward shares are measured at wide heads: what the exponentials take is in them already.
+        return replace(fits.training_attention, peak_frac=fits.backward_peak_frac, width_half_count=0.0)
+    if shape is None or not shape.cached:
+        return fits.training_attention
+    latent = shape.form == FULL and shape.head_dim != shape.value_dim
+    return fits.latent_attention if latent else fits.attention
+
+
+def decode_fit(op: Op, fits: Calibration) -> DecodeFit:
+    """Return the fit of decode attention, over a cache of heads or of latents."""
+    return fits.latent_decode if op.attention is not None and op.attention.form == LATENT else fits.decode
 
 
 def roofline_time(op: Op, device: Device) -> Num:

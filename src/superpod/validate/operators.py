@@ -23,7 +23,7 @@ from superpod.validate.prediction import Prediction, refused
 from superpod.validate.values import number
 from superpod.workload.blocks import gqa, mla
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, backward, elementwise, gemm
-from superpod.workload.phase import Partition, decode_phase, prefill_phase
+from superpod.workload.phase import Partition, decode_phase, prefill_phase, training_phase
 from superpod.workload.precision import PRECISIONS
 
 PROGRAMS = Path(__file__).parent / "operator_programs.toml"
@@ -208,7 +208,8 @@ def _attention(bench: Bench) -> list[Row]:
         kv_heads_count=round(number(config, "kv_heads") or heads),
         head_dim=round(width),
     )
-    phase = prefill_phase(batch, length if causal else 2.0 * length)  # all keys are twice the causal mean
+    tokens = length if causal else 2.0 * length  # all keys are twice the causal mean
+    phase = training_phase(batch, tokens, 1.0, fused_attention=True)  # no cache
     operators = [op for op in gqa.core(attention, phase, Partition(), PRECISIONS["bf16"]) if op.kind == ATTENTION]
     if not causal:
         operators = [_whole(op, batch, length) for op in operators]

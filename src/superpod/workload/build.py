@@ -56,9 +56,12 @@ def layer(spec: ModelSpec, group: LayerGroup, phase: Phase, part: Partition, pre
 def residual_glue(hidden: int, phase: Phase, part: Partition) -> tuple[Op, ...]:
     """Return the norm and the residual addition around a block: 4 and 6 bytes an element; 7 where dropout keeps a mask.
 
-    Tensor ranks share the rows where sequence parallelism is on (arXiv 2205.05198, section 4.2.2).
+    Serving engines run both as one kernel: two inputs, two outputs of 2 bytes. Tensor ranks share the rows where
+    sequence parallelism is on (arXiv 2205.05198, section 4.2.2).
     """
     rows = phase.tokens / part.tensor if part.sequence_parallel else phase.tokens
+    if phase.kind != "train":
+        return (elementwise("add and norm", rows * hidden * 8.0),)
     residual = 6.0 if phase.fused_attention else 7.0
     return (
         elementwise("norm", rows * hidden * 4.0),

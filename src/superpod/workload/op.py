@@ -22,7 +22,7 @@ class AttentionShape:
     (absorbed: one key of head_dim for all heads, its first value_dim are the value), `index` (scores of a sparse
     indexer, no values) or `linear` (a state of head_dim x value_dim a head). Each of `query_tokens` queries of each
     sequence looks at `context` of the `keys` on average. `window_count` and `selected_count` (a sparse choice) are 0
-    where there is none. `kv_bytes` is the size of an element of the cache.
+    where there is none. `kv_bytes` is the size of an element of the cache; training has none (`cached`).
     """
 
     form: str
@@ -38,6 +38,7 @@ class AttentionShape:
     window_count: float = 0.0
     selected_count: float = 0.0
     kv_bytes: float = 2.0
+    cached: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,25 +93,21 @@ def gemm(
     dtype: str,
     element_bytes: tuple[float, float],
     groups: Num = 1.0,
-    read_groups: Num | None = None,
     scaling: str = "",
     experts: ExpertShape | None = None,
 ) -> Op:
     """Return a (grouped) matrix product.
 
-    flop = 2 groups rows columns depth; traffic = read_groups x weights + groups x (inputs + outputs).
-    `element_bytes` is (weights, activations); outputs are written in 2 bytes. `read_groups` is how many of the weight
-    matrices are touched at all, for experts that no token visits.
+    flop = 2 groups rows columns depth; traffic = groups x (weights + inputs + outputs). `element_bytes` is (weights,
+    activations); outputs are written in 2 bytes.
     """
     weight_bytes, activation_bytes = element_bytes
-    touched = groups if read_groups is None else read_groups
     return Op(
         name=name,
         kind=GEMM,
         dtype=dtype,
         flop=2.0 * groups * rows * columns * depth,
-        traffic_bytes=touched * columns * depth * weight_bytes
-        + groups * rows * (depth * activation_bytes + columns * 2.0),
+        traffic_bytes=groups * (columns * depth * weight_bytes + rows * (depth * activation_bytes + columns * 2.0)),
         rows=rows,
         columns=columns,
         depth=depth,

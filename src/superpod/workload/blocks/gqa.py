@@ -75,6 +75,7 @@ def core(attention: GroupedQueryAttention, phase: Phase, part: Partition, precis
                 causal=phase.kind != "decode",
                 window_count=float(attention.window_count or 0),
                 kv_bytes=precision.kv_bytes,
+                cached=phase.kind != "train",
             ),
         ),
     )

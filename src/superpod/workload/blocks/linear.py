@@ -43,8 +43,8 @@ def operators(
                 form=LINEAR,
                 sequences=phase.sequences,
                 query_tokens=phase.tokens / phase.sequences,
-                keys=phase.keys,
-                context=phase.context,
+                keys=phase.tokens / phase.sequences,  # a recurrence walks its tokens, not a cache
+                context=phase.tokens / phase.sequences,
                 heads=heads,
                 kv_heads=key_heads,
                 head_dim=attention.key_dim,

@@ -77,6 +77,7 @@ def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
                 kv_heads=heads,
                 head_dim=width,
                 value_dim=value,
+                cached=phase.kind != "train",
                 selected_count=float(attention.sparse_top_k_count or 0),
             ),
         ),
@@ -91,6 +92,7 @@ def absorbed(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
     cache_bytes = phase.sequences * keys * (latent + rope) * precision.kv_bytes
     query_bytes = phase.tokens * heads * (2.0 * latent + rope) * 2.0
     return (
+        elementwise("rope and cache", phase.tokens * (heads * rope + latent + rope) * 4.0),
         product("absorb keys", columns=latent, depth=attention.qk_nope_dim),
         Op(
             name="attention",

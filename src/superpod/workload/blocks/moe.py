@@ -20,49 +20,62 @@ def operators(
     router = gemm(
         "router", rows=tokens, columns=float(ffn.experts_count), depth=hidden, dtype="bf16", element_bytes=(2.0, 2.0)
     )
-    permute = elementwise(
-        "permute", tokens * ffn.top_k * hidden * 2.0 * (precision.dispatch_bytes + precision.combine_bytes)
-    )
+    permute = permutation(ffn, hidden, tokens, phase, precision)
     shared: tuple[Op, ...] = ()
     if ffn.shared_width_count:
         width = ffn.shared_width_count / part.tensor
         shared = products("shared expert", phase.tokens, hidden, width, gated=ffn.gated, precision=precision)
-    return (router, permute, *shared, *routed(ffn, hidden, phase, part, precision))
+    return (router, *permute, *shared, *routed(ffn, hidden, phase, part, precision))
+
+
+def permutation(ffn: MixtureOfExperts, hidden: int, tokens: Num, phase: Phase, precision: Precision) -> tuple[Op, ...]:
+    """Return what sorts tokens by expert and adds their results up again.
+
+    Training copies every visit there and back. Serving engines choose in one kernel over the router's scores (fp32),
+    read a token once, write its visits, and read them back to write one sum.
+    """
+    element = precision.dispatch_bytes + precision.combine_bytes
+    if phase.kind == "train":
+        return (elementwise("permute", tokens * ffn.top_k * hidden * 2.0 * element),)
+    return (
+        elementwise("choose experts", tokens * (ffn.experts_count + 2.0 * ffn.top_k) * 4.0),
+        elementwise("permute", tokens * (ffn.top_k + 1.0) * hidden * element),
+    )
 
 
 def routed(ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, precision: Precision) -> tuple[Op, ...]:
     """Return the grouped products over the experts that one rank holds.
 
     With e ranks and E experts a rank holds max(E / e, 1) of them (more ranks than experts means replicas), and receives
-    the visits of all ranks in equal shares, times the imbalance of the fullest rank. Weights of an expert that none of
-    the T k visits chose are not read: expected share 1 - (1 - 1/E)^(T k).
+    the visits of all ranks in equal shares, times the imbalance of the fullest rank. An expert that none of the T k
+    visits chose costs nothing, its weights are not read: expected share 1 - (1 - 1/E)^(T k).
     """
     slots = np.maximum(ffn.experts_count / part.expert, 1.0)
     tokens = phase.tokens / part.tensor * part.expert_tensor
     visits = tokens * ffn.top_k * load_imbalance(ffn, tokens, part)
     everyone = tokens * part.expert * ffn.top_k
-    touched = slots * chosen_share(ffn, everyone) if phase.kind == "decode" else slots
+    touched = slots * chosen_share(ffn, everyone)
     size = (precision.weight_bytes, precision.activation_bytes)
     width = ffn.width_count / part.expert_tensor
     fan = 2.0 if ffn.gated else 1.0
+    shape = ExpertShape(
+        tokens=tokens * part.expert,
+        hidden=float(hidden),
+        width=float(ffn.width_count),
+        top_k=float(ffn.top_k),
+        experts_count=float(ffn.experts_count),
+        ranks=part.expert,
+        tensor_ranks=part.expert_tensor,
+        gated=ffn.gated,
+    )
     product = partial(
         gemm,
-        rows=visits / slots,
-        groups=slots,
-        read_groups=touched,
+        rows=visits / touched,
+        groups=touched,
         dtype=precision.matmul,
         element_bytes=size,
         scaling=precision.scaling,
-        experts=ExpertShape(
-            tokens=tokens * part.expert,
-            hidden=float(hidden),
-            width=float(ffn.width_count),
-            top_k=float(ffn.top_k),
-            experts_count=float(ffn.experts_count),
-            ranks=part.expert,
-            tensor_ranks=part.expert_tensor,
-            gated=ffn.gated,
-        ),
+        experts=None if phase.kind == "train" else shape,  # training runs plain grouped products
     )
     return (
         product("experts up", columns=fan * width, depth=hidden),
