@@ -131,7 +131,7 @@ def show(fit: Fitted) -> None:
     print(f"  {fit.curve}: {summary(fit)}")
     print("   ", ", ".join(f"{name} {value:.4g}" for name, value in fit.values.items()))
     for chip in sorted(set(fit.chips.tolist())):
-        errors = fit.errors[fit.chips == chip]
+        errors = fit.errors_frac[fit.chips == chip]
         sizes = np.abs(errors)
         told = f"median {np.median(sizes):.1%} P90 {np.quantile(sizes, 0.9):.1%} signed {np.median(errors):+.1%}"
         print(f"    {chip}: {len(errors)} rows {told}", flush=True)

@@ -85,19 +85,19 @@ class Curve:
     """A formula with the class of its numbers and how each is searched."""
 
     made: Callable[..., Any]
-    time: Callable[[Any, Op, Num, Num], Num]
+    time_s: Callable[[Any, Op, Num, Num], Num]
     parameters: tuple[Parameter, ...]
 
 
 CURVES: Mapping[str, Curve] = {
-    "gemm": Curve(made=GemmFit, time=product_time, parameters=PRODUCT),
-    "experts": Curve(made=GemmFit, time=product_time, parameters=PRODUCT),
-    "attention": Curve(made=AttentionFit, time=attention_time, parameters=ATTENTION),
-    "latent_attention": Curve(made=AttentionFit, time=attention_time, parameters=ATTENTION),
-    "decode": Curve(made=DecodeFit, time=decode_time, parameters=DECODE),
-    "latent_decode": Curve(made=DecodeFit, time=decode_time, parameters=DECODE),
-    "elementwise": Curve(made=MoveFit, time=move_time, parameters=MOVE),
-    "softmax": Curve(made=MoveFit, time=move_time, parameters=MOVE),
+    "gemm": Curve(made=GemmFit, time_s=product_time, parameters=PRODUCT),
+    "experts": Curve(made=GemmFit, time_s=product_time, parameters=PRODUCT),
+    "attention": Curve(made=AttentionFit, time_s=attention_time, parameters=ATTENTION),
+    "latent_attention": Curve(made=AttentionFit, time_s=attention_time, parameters=ATTENTION),
+    "decode": Curve(made=DecodeFit, time_s=decode_time, parameters=DECODE),
+    "latent_decode": Curve(made=DecodeFit, time_s=decode_time, parameters=DECODE),
+    "elementwise": Curve(made=MoveFit, time_s=move_time, parameters=MOVE),
+    "softmax": Curve(made=MoveFit, time_s=move_time, parameters=MOVE),
 }
 
 
@@ -105,13 +105,13 @@ CURVES: Mapping[str, Curve] = {
 class Fitted:
     """A fitted curve: its numbers, what they stand on, and the held-out errors.
 
-    `errors` are signed predicted / measured - 1 of each kept row, predicted without its shape family; `chips` name the
-    rows' machines.
+    `errors_frac` are signed predicted / measured - 1 of each kept row, predicted without its shape family; `chips` name
+    the rows' machines.
     """
 
     curve: str
     values: Mapping[str, float]
-    errors: FloatArray
+    errors_frac: FloatArray
     chips: npt.NDArray[np.str_]
     refused_count: int
     families_count: int
@@ -120,17 +120,17 @@ class Fitted:
     @property
     def rows_count(self) -> int:
         """Rows that the fit stands on."""
-        return len(self.errors)
+        return len(self.errors_frac)
 
     @property
     def median_frac(self) -> float:
         """Median size of the held-out errors."""
-        return float(np.median(np.abs(self.errors)))
+        return float(np.median(np.abs(self.errors_frac)))
 
     @property
     def p90_frac(self) -> float:
         """Size that nine in ten held-out errors stay below."""
-        return float(np.quantile(np.abs(self.errors), 0.9))
+        return float(np.quantile(np.abs(self.errors_frac), 0.9))
 
 
 def fit_curve(name: str, samples: Samples, folds_count: int) -> Fitted:
@@ -162,7 +162,7 @@ def fit_curve(name: str, samples: Samples, folds_count: int) -> Fitted:
     return Fitted(
         curve=name,
         values={parameter.name: float(value) for parameter, value in zip(curve.parameters, np.exp(whole), strict=True)},
-        errors=errors,
+        errors_frac=errors,
         chips=kept.chip,
         refused_count=kept.refused_count,
         families_count=count,
@@ -191,7 +191,7 @@ def _predict(curve: Curve, logs: FloatArray, samples: Samples) -> FloatArray:
     fit = curve.made(**dict(zip(names, np.exp(logs), strict=True)))
     total: Num = samples.fixed_s
     for part in samples.parts:
-        total = total + curve.time(fit, part, samples.flop_per_s, samples.bytes_per_s)
+        total = total + curve.time_s(fit, part, samples.flop_per_s, samples.bytes_per_s)
     return np.asarray(total, dtype=float)
 
 

@@ -59,7 +59,7 @@ def calibration_text(
 
 def log_p90(fitted: Sequence[Fitted]) -> float:
     """Return the P90 of |log(predicted / measured)| over the held-out rows of all curves."""
-    logs = np.concatenate([np.abs(np.log1p(fit.errors)) for fit in fitted])
+    logs = np.concatenate([np.abs(np.log1p(fit.errors_frac)) for fit in fitted])
     return float(np.quantile(logs, 0.9))
 
 
