@@ -27,7 +27,7 @@ def op_time(op: Op, device: Device) -> Num:
     if op.kind == ATTENTION:
         return attention_time(attention_fit(op, fits), op, device.matrix_flop_per_s[op.dtype], bandwidth)
     if op.kind == DECODE_ATTENTION:
-        return decode_time(decode_fit(op, fits), op, device.matrix_flop_per_s[op.dtype], bandwidth)
+        return decode_time(decode_fit(op, device), op, device.matrix_flop_per_s[op.dtype], bandwidth)
     share = fits.softmax_memory_frac if op.kind == SOFTMAX else fits.memory_frac
     return op.traffic_bytes / (share * bandwidth) + op.kernels_count * fits.kernel_s
 
@@ -62,9 +62,13 @@ def attention_fit(op: Op, fits: Calibration) -> AttentionFit:
     return fits.latent_attention if latent else fits.attention
 
 
-def decode_fit(op: Op, fits: Calibration) -> DecodeFit:
-    """Return the fit of decode attention, over a cache of heads or of latents."""
-    return fits.latent_decode if op.attention is not None and op.attention.form == LATENT else fits.decode
+def decode_fit(op: Op, device: Device) -> DecodeFit:
+    """Return the fit of decode attention: over heads, latents, or 8-bit heads where an engine has kernels of its own."""
+    fits, shape = device.calibration, op.attention
+    if shape is not None and shape.form == LATENT:
+        return fits.latent_decode
+    narrow = shape is not None and shape.form == FULL and shape.kv_bytes <= 1.0
+    return fits.narrow_decode.get(device.engine, fits.decode) if narrow else fits.decode
 
 
 def roofline_time(op: Op, device: Device) -> Num:

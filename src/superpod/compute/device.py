@@ -29,13 +29,14 @@ class OperatorTable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What a kernel needs to know of the rank that runs it."""
+    """What a kernel needs to know of the rank that runs it; `engine` names whose kernels run, where that is known."""
 
     matrix_flop_per_s: Mapping[str, float]
     memory_bytes: float
     memory_bytes_per_s: float
     calibration: Calibration
     table: OperatorTable | None = None
+    engine: str = ""
 
 
 def device(

@@ -79,7 +79,7 @@ def machine(
     software = choose_software(catalogue, scenario)
     if software.own_collectives:
         fabric = replace(fabric, kernels=software.tables or "serving")
-    made = replace(made, table=chosen(scenario.tables, chip.id, software.tables, per_chip))
+    made = replace(made, engine=software.tables, table=chosen(scenario.tables, chip.id, software.tables, per_chip))
     measured = [FactReader(kind="calibration", entry=calibration), FactReader(kind="software", entry=software)]
     measured += [
         FactReader(kind="links", entry=link) for link in {tier.link.id: tier.link for tier in fabric.tiers}.values()
