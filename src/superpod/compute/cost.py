@@ -63,7 +63,7 @@ def attention_fit(op: Op, fits: Calibration) -> AttentionFit:
 
 
 def decode_fit(op: Op, device: Device) -> DecodeFit:
-    """Return the fit of decode attention: over heads, latents, or 8-bit heads where an engine has kernels of its own."""
+    """Return the fit of decode attention: over heads, latents, or 8-bit heads in an engine with kernels of its own."""
     fits, shape = device.calibration, op.attention
     if shape is not None and shape.form == LATENT:
         return fits.latent_decode

@@ -8,6 +8,7 @@ class Precision:
     """A mixed-precision recipe; sizes in bytes an element.
 
     `scaling` is how narrow products are scaled: `tensor` (a scale a tensor or a row) or `block` (a scale a block).
+    `dynamic` says that serving finds the scales of activations as they come, by a kernel of its own before a product.
     """
 
     name: str
@@ -20,6 +21,7 @@ class Precision:
     combine_bytes: float = 2.0
     loss_scaling: bool = False
     scaling: str = ""
+    dynamic: bool = False
 
 
 PRECISIONS: dict[str, Precision] = {
@@ -28,11 +30,23 @@ PRECISIONS: dict[str, Precision] = {
     "fp16": Precision(name="fp16", matmul="bf16", weight_bytes=2.0, activation_bytes=2.0, loss_scaling=True),
     # Block-scaled FP8 as DeepSeek-V3 deploys it: FP8 dispatch, BF16 combine (arXiv 2412.19437, section 3.3).
     "fp8": Precision(
-        name="fp8", matmul="fp8", weight_bytes=1.0, activation_bytes=1.0, dispatch_bytes=1.0, scaling="block"
+        name="fp8",
+        matmul="fp8",
+        weight_bytes=1.0,
+        activation_bytes=1.0,
+        dispatch_bytes=1.0,
+        scaling="block",
+        dynamic=True,
     ),
     # W8A8 with INT8 dispatch and BF16 combine, as CloudMatrix384 serves it (arXiv 2506.12708, section 4).
     "int8": Precision(
-        name="int8", matmul="int8", weight_bytes=1.0, activation_bytes=1.0, dispatch_bytes=1.0, scaling="tensor"
+        name="int8",
+        matmul="int8",
+        weight_bytes=1.0,
+        activation_bytes=1.0,
+        dispatch_bytes=1.0,
+        scaling="tensor",
+        dynamic=True,
     ),
     # 4-bit weights and activations with one 8-bit scale per 16 elements.
     "fp4": Precision(

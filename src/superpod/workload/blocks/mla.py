@@ -6,6 +6,7 @@ import numpy as np
 
 from superpod.catalog.model_spec import LatentAttention
 from superpod.result import Num
+from superpod.workload.blocks.quantise import quantised
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, INDEX, LATENT, AttentionShape, Op, elementwise, gemm
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
@@ -29,11 +30,13 @@ def operators(
     compressed = attention.q_lora_rank > 0
     down = product("q and kv down", columns=float(attention.q_lora_rank + latent), depth=hidden)
     return (
+        *quantised(hidden, phase, precision),
         down,
         elementwise("latent norms", phase.tokens * (attention.q_lora_rank + latent) * 4.0),
         product("q up" if compressed else "q", columns=query_width, depth=query_depth),
         *indexer(attention, hidden, phase, precision),
         *core(attention, heads, phase, precision),
+        *quantised(heads * attention.v_dim, phase, precision),
         product("attention out", columns=hidden, depth=heads * attention.v_dim),
     )
 

@@ -24,7 +24,7 @@ def operators(
     shared: tuple[Op, ...] = ()
     if ffn.shared_width_count:
         width = ffn.shared_width_count / part.tensor
-        shared = products("shared expert", phase.tokens, hidden, width, gated=ffn.gated, precision=precision)
+        shared = products("shared expert", phase, hidden, width, gated=ffn.gated, precision=precision)
     return (router, *permute, *shared, *routed(ffn, hidden, phase, part, precision))
 
 
