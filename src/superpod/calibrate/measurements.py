@@ -108,7 +108,7 @@ def parse_measurements(text: str, *, where: str) -> tuple[Measurement, ...]:
         more = len(problems) - WORST_SHOWN
         rest = f"\n  and {more} more" if more > 0 else ""
         raise MeasurementError(
-            f"{len(problems)} problems:\n  {shown}{rest}", where=where, hint="an empty field is fine"
+            f"{len(problems)} problem(s):\n  {shown}{rest}", where=where, hint="an empty field is fine"
         )
     if not rows:
         raise MeasurementError("has a header and no rows", where=where, hint="`superpod measure` writes such a file")

@@ -78,7 +78,7 @@ def test_what_is_wrong_is_told_with_its_place(text: str, said: str) -> None:
 
 def test_many_problems_are_told_at_once_and_counted() -> None:
     text = "kind,time_s,chip\n" + "launch,x,c\n" * 20
-    with pytest.raises(MeasurementError, match="20 problems") as caught:
+    with pytest.raises(MeasurementError, match="20 problem") as caught:
         parse_measurements(text, where="rows.csv")
     assert "and 12 more" in caught.value.message
 
