@@ -95,14 +95,17 @@ def kernel(rows: Rows, sequences: FloatArray, tokens: FloatArray, heads: FloatAr
     )
 
 
-def kinds(tables: System) -> Iterator[Rows]:
-    """Yield the measurements of every engine by kind."""
+def kinds(tables: System, unit: Device) -> Iterator[Rows]:
+    """Yield the measurements of every engine by kind, products without the quantising of their input."""
     for backend in tables.backends:
         path = tables.file(backend, "gemm", gemm.FILE)
         for word, (dtype, scaling, size) in DTYPES.items() if path else ():
             if f"gemm {word}" in backend.unread:
                 continue
-            found = columns(path, ("m", "n", "k"), {"gemm_dtype": word})
+            taken = gemm.quantised(tables, backend, word, path.parent.name, unit)
+            found = gemm.rows(path, word, taken)
+            if not len(found["time_s"]):
+                continue
             yield Rows(
                 kind=f"product {word}",
                 engine=backend.id,
@@ -219,7 +222,7 @@ def main(chips: tuple[str, ...]) -> None:
         chip = catalogue.chip(name)
         rates = tuple(dtype for dtype, rate in chip.matrix_flop_per_s.items() if rate)
         unit = device(FactReader(kind="chips", entry=chip), chip, catalogue.calibration(chip.calibration), 1.0, rates)
-        for rows in kinds(system(name)):
+        for rows in kinds(system(name), unit):
             for axis, label in enumerate(rows.axes):
                 pair = left_out(rows, axis)
                 if pair and len(pair[0]):

@@ -1,17 +1,15 @@
 """Attention kernels: many query rows a sequence, or one; grouped-query and latent."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from superpod.compute.device import Device
-from superpod.operator_tables.blend import Measured, Work, measured
+from superpod.operator_tables.blend import Measured, measured
 from superpod.operator_tables.grid import Grid, build
 from superpod.operator_tables.locate import Backend, System
 from superpod.operator_tables.read import FloatArray, columns
-from superpod.result import Num
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, LATENT, AttentionShape, Op
 
 PREFILL, DECODE = "context_attention_perf.parquet", "generation_attention_perf.parquet"
@@ -21,10 +19,10 @@ ROW_BYTES = 2.0  # queries and outputs are in 16 bits
 EXPANDED, ABSORBED = (192.0, 128.0), (576.0, 512.0)
 
 
-def answer(op: Op, tables: System, backend: Backend, device: Device) -> Measured | None:
+def answer(op: Op, tables: System, backend: Backend) -> Measured | None:
     """Return what was measured of an attention kernel, or None where its kind was not.
 
-    Kernels were timed without a prefix and, decoding, with one query a sequence: a prefix or drafts count as distance.
+    Kernels were timed without a prefix and, decoding, with one query a sequence: a prefix or drafts are bounded only.
     """
     shape = op.attention
     if shape is None or op.kind not in {ATTENTION, DECODE_ATTENTION} or op.name.endswith("bwd"):
@@ -33,7 +31,7 @@ def answer(op: Op, tables: System, backend: Backend, device: Device) -> Measured
         return None
     decode = op.kind == DECODE_ATTENTION
     if shape.form == LATENT or (shape.head_dim, shape.value_dim) == EXPANDED:
-        return latent_answer(op, shape, tables, backend, device)
+        return latent_answer(op, shape, tables, backend)
     path = tables.file(backend, "attention", DECODE if decode else PREFILL)
     if path is None or shape.form != FULL or shape.value_dim != shape.head_dim:
         return None
@@ -42,7 +40,7 @@ def answer(op: Op, tables: System, backend: Backend, device: Device) -> Measured
         for where, kv_heads, ratio in groupings(shape)
         if (grid := kernels(path, decode, shape.head_dim, shape.window_count, cache_word(shape), kv_heads, ratio))
     ]
-    return joined(parts, shape, decode, device, op.dtype) if parts else None
+    return joined(parts, shape, decode) if parts else None
 
 
 def cache_word(shape: AttentionShape) -> str:
@@ -81,52 +79,47 @@ def rows(path: Path, decode: bool, head_dim: int, window: int, cache: str) -> di
     return columns(path, names, where)
 
 
-def joined(parts: list[tuple[Any, Grid]], shape: AttentionShape, decode: bool, device: Device, dtype: str) -> Measured:
+def joined(parts: list[tuple[Any, Grid]], shape: AttentionShape, decode: bool) -> Measured:
     """Return the answers of all groupings as one; rows of no measured grouping have no share."""
     answers = []
     for where, grid in parts:
-        said = one_grouping(grid, shape, decode, device, dtype)
-        answers.append((np.broadcast_to(where, np.broadcast_shapes(where.shape, said.log_time.shape)), said))
-    fields = ("log_time", "share_frac", "floor", "ceiling")
-    whole = dict(zip(fields, (0.0, 0.0, -np.inf, np.inf), strict=True))
+        said = one_grouping(grid, shape, decode)
+        answers.append((np.broadcast_to(where, np.broadcast_shapes(where.shape, said.share_frac.shape)), said))
+    whole = {"floor": -np.inf, "ceiling": np.inf, "share_frac": 0.0}
     return Measured(
         **{
-            name: np.select([where for where, _ in answers], [getattr(said, name) for _, said in answers], whole[name])
-            for name in fields
+            name: np.select([where for where, _ in answers], [getattr(said, name) for _, said in answers], nothing)
+            for name, nothing in whole.items()
         }
     )
 
 
-def one_grouping(grid: Grid, shape: AttentionShape, decode: bool, device: Device, dtype: str) -> Measured:
-    """Return what a grid says of the kernel. Distance: ln(keys / queries) of a prompt, ln(queries) of a decode step."""
-    tokens = shape.keys if decode else shape.query_tokens
-    beside = shape.query_tokens if decode else shape.keys / np.maximum(shape.query_tokens, 1.0)
-    work = partial(kernel_work, shape=shape, decode=decode)
-    departure = np.abs(np.log(np.maximum(beside, 1.0)))
-    return measured(grid, (shape.sequences, tokens, shape.heads), work, device, dtype, departure)
+def one_grouping(grid: Grid, shape: AttentionShape, decode: bool) -> Measured:
+    """Return what a grid says of the kernel.
+
+    A prompt behind a prefix takes between one of its own length and one of all keys. A decode step with drafts takes
+    between one query a sequence and as many sequences as it has queries.
+    """
+    queries = np.maximum(shape.query_tokens, 1.0)
+    if decode:
+        smaller, bigger = (shape.sequences, shape.keys), (shape.sequences * queries, shape.keys)
+        departure = np.log(queries)
+    else:
+        smaller = (shape.sequences, shape.query_tokens)
+        bigger = (shape.sequences, np.maximum(shape.keys, shape.query_tokens))
+        departure = np.log(np.maximum(shape.keys / queries, 1.0))
+    apart = bool(np.any(departure > 0.0))
+    return measured(grid, (*smaller, shape.heads), (*bigger, shape.heads) if apart else None, departure)
 
 
-def kernel_work(sequences: Num, tokens: Num, heads: Num, *, shape: AttentionShape, decode: bool) -> Work:
-    """Return flop and bytes of a kernel of these sizes: a prompt looks at half of itself, a decode step at all keys."""
-    window = shape.window_count or np.inf
-    width = shape.head_dim + shape.value_dim
-    seen = np.minimum(tokens if decode else tokens / 2.0, window)
-    queries = shape.query_tokens if decode else tokens
-    cached = shape.head_dim if shape.form == LATENT else shape.kv_heads * width
-    return (
-        2.0 * sequences * queries * seen * heads * width,
-        sequences * (np.minimum(tokens, window) * cached * shape.kv_bytes + queries * heads * width * ROW_BYTES),
-    )
-
-
-def latent_answer(op: Op, shape: AttentionShape, tables: System, backend: Backend, device: Device) -> Measured | None:
+def latent_answer(op: Op, shape: AttentionShape, tables: System, backend: Backend) -> Measured | None:
     """Return what was measured of latent attention: expanded over a prompt, absorbed in a decode step."""
     decode = op.kind == DECODE_ATTENTION
     path = tables.file(backend, "mla", LATENT_DECODE if decode else LATENT_PREFILL)
     if path is None or (shape.head_dim, shape.value_dim) != (ABSORBED if decode else EXPANDED):
         return None
     grid = latent_kernels(path, decode, cache_word(shape))
-    return one_grouping(grid, shape, decode, device, op.dtype) if grid else None
+    return one_grouping(grid, shape, decode) if grid else None
 
 
 @lru_cache(maxsize=64)

@@ -1,12 +1,11 @@
 """Mixture of experts: up, activation and down of a rank's experts, timed as one."""
 
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
-from superpod.compute.device import Device
-from superpod.operator_tables.blend import Measured, Work, measured
+from superpod.operator_tables.blend import Measured, measured
 from superpod.operator_tables.grid import Grid, build
 from superpod.operator_tables.locate import Backend, System
 from superpod.operator_tables.read import FloatArray, columns
@@ -31,7 +30,7 @@ def is_trio(operators: tuple[Op, ...]) -> bool:
     return whole and between.experts is None and not any("grad" in op.name for op in (up, down))
 
 
-def answer(trio: tuple[Op, ...], tables: System, backend: Backend, device: Device) -> Measured | None:
+def answer(trio: tuple[Op, ...], tables: System, backend: Backend) -> Measured | None:
     """Return what was measured of the whole trio, or None where experts of these widths were not.
 
     Sizes are the visits of the rank, the experts that they touch, and the width of an expert on the rank.
@@ -45,9 +44,7 @@ def answer(trio: tuple[Op, ...], tables: System, backend: Backend, device: Devic
     grid = kernels(path, wide, word, widths(shape), up.element_bytes[0])
     if grid is None:
         return None
-    visits, touched, width = sizes(up, shape)
-    work = partial(trio_work, hidden=shape.hidden, element_bytes=up.element_bytes)
-    return measured(grid, (visits, touched, width), work, device, up.dtype)
+    return measured(grid, sizes(up, shape))
 
 
 def widths(shape: ExpertShape) -> tuple[int, int, int, int]:
@@ -65,15 +62,6 @@ def sizes(up: Op, shape: ExpertShape) -> tuple[Num, Num, Num]:
     rows_bytes = visits * (up.depth * activation_bytes + up.columns * 2.0)
     touched = (up.traffic_bytes - rows_bytes) / (up.columns * up.depth * weight_bytes)
     return visits, touched, shape.width / shape.tensor_ranks
-
-
-def trio_work(visits: Num, touched: Num, width: Num, *, hidden: float, element_bytes: tuple[float, float]) -> Work:
-    """Return flop and bytes of a gated trio: 6 v h w; three weight matrices an expert, inputs and outputs once."""
-    weight_bytes, activation_bytes = element_bytes
-    return (
-        6.0 * visits * hidden * width,
-        3.0 * touched * hidden * width * weight_bytes + visits * hidden * (activation_bytes + 2.0),
-    )
 
 
 @lru_cache(maxsize=128)

@@ -10,13 +10,17 @@ from superpod.operator_tables.read import FloatArray
 
 Cell = tuple[npt.NDArray[np.intp], npt.NDArray[np.intp], FloatArray]
 TINY = 1e-12  # sizes below this are taken as this: logarithms need a number
+STEEPEST = 2.0
+"""Beyond what was measured a time grows between not at all (a launch, a wave) and with the square of a size (a prompt
+over its tokens); nothing grows faster."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grid:
-    """Two values over logarithms of sizes: the logarithm of seconds, and 1 at knots that were measured, else 0.
+    """Three values over logarithms of sizes: ln of the least and of the most seconds, and 1 at measured knots, else 0.
 
-    Seconds never fall along the axes of work, so that neither does what is read between the knots.
+    Both bounds never fall along the axes of work, so that neither does what is read between the knots; they are one
+    where a knot was measured.
     """
 
     axes: tuple[FloatArray, ...]
@@ -25,18 +29,21 @@ class Grid:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """What a grid says of points: ln(t) at the nearest points inside it, and how far outside it the points lie.
+    """What a grid says of points: ln of the least and of the most seconds, and how far outside the grid they lie.
 
-    `measured_frac` is the weight of measured knots; `outside` the sum over axes of |ln(size / nearest size inside)|;
-    `below` and `above` whether any axis lies under or over the grid; `inside` the nearest points.
+    `measured_frac` is the weight of measured knots at the nearest points inside, `outside` the sum over axes of
+    |ln(size / nearest size inside)|.
     """
 
-    log_time: FloatArray
+    floor: FloatArray
+    ceiling: FloatArray
     measured_frac: FloatArray
     outside: FloatArray
-    below: npt.NDArray[np.bool_]
-    above: npt.NDArray[np.bool_]
-    inside: tuple[FloatArray, ...]
+
+    @property
+    def log_time(self) -> FloatArray:
+        """The middle of the bounds: ln(t) where it was measured."""
+        return (self.floor + self.ceiling) / 2.0
 
 
 def build(sizes: tuple[FloatArray, ...], time_s: FloatArray, work_axes: tuple[int, ...]) -> Grid | None:
@@ -45,8 +52,8 @@ def build(sizes: tuple[FloatArray, ...], time_s: FloatArray, work_axes: tuple[in
     Holes between two measured knots of an axis are filled on the line between them. Along `work_axes` (rows, sequences,
     tokens, visits) a time is the least of its own and those of bigger operators: a library can always pad the smaller
     one. Monotone measurements stay as they are, and a slow outlier harms nobody else. Along the other axes, the shapes
-    of weights and heads, times stay as measured. Knots that were never measured rise in proportion to each axis, and
-    do not count as measured.
+    of weights and heads, times stay as measured. Knots that were never measured hold bounds: from their neighbours a
+    time grows with a size to a power between 0 and 2, and is between those of smaller and bigger operators.
     """
     if not time_s.size:
         return None
@@ -58,13 +65,13 @@ def build(sizes: tuple[FloatArray, ...], time_s: FloatArray, work_axes: tuple[in
         spent = bridged(spent, axis, along)
     measured = np.isfinite(spent)
     spent = np.where(measured, least_above(spent, work_axes), np.nan)
-    guess = spent
+    floor = ceiling = spent
     for axis, along in enumerate(knots):
-        guess = carried(guess, axis, along)
-    for axis in work_axes:
-        guess = np.maximum.accumulate(guess, axis=axis)
-    bounded = np.minimum(guess, least_above(spent, work_axes))
-    return Grid(axes=tuple(knots), values=np.stack((np.where(measured, spent, bounded), measured.astype(float))))
+        floor = carried(floor, axis, along, ahead=0.0, behind=STEEPEST)
+        ceiling = carried(ceiling, axis, along, ahead=STEEPEST, behind=0.0)
+    floor = np.minimum(most_below(floor, work_axes), least_above(spent, work_axes))
+    ceiling = np.maximum(least_above(ceiling, work_axes), most_below(spent, work_axes))
+    return Grid(axes=tuple(knots), values=np.stack((floor, np.maximum(floor, ceiling), measured.astype(float))))
 
 
 def least_above(spent: FloatArray, work_axes: tuple[int, ...]) -> FloatArray:
@@ -73,6 +80,14 @@ def least_above(spent: FloatArray, work_axes: tuple[int, ...]) -> FloatArray:
     for axis in work_axes:
         least = np.flip(np.minimum.accumulate(np.flip(least, axis), axis=axis), axis)
     return least
+
+
+def most_below(spent: FloatArray, work_axes: tuple[int, ...]) -> FloatArray:
+    """Return the most known value at or below each knot along the axes of work; minus infinity where there is none."""
+    most = np.where(np.isfinite(spent), spent, -np.inf)
+    for axis in work_axes:
+        most = np.maximum.accumulate(most, axis=axis)
+    return most
 
 
 def bridged(spent: FloatArray, axis: int, along: FloatArray) -> FloatArray:
@@ -86,29 +101,31 @@ def bridged(spent: FloatArray, axis: int, along: FloatArray) -> FloatArray:
     return np.moveaxis(lines.reshape(turned.shape), -1, axis)
 
 
-def carried(spent: FloatArray, axis: int, along: FloatArray) -> FloatArray:
-    """Return values with unknown knots past the last known one in proportion to size, those before the first equal."""
+def carried(spent: FloatArray, axis: int, along: FloatArray, *, ahead: float, behind: float) -> FloatArray:
+    """Return values with unknown knots past the last known one as size^ahead, those before the first as size^behind."""
     filled = np.moveaxis(spent, axis, 0).copy()
     for place in range(1, len(along)):
-        ahead = filled[place - 1] + (along[place] - along[place - 1])
-        filled[place] = np.where(np.isnan(filled[place]), ahead, filled[place])
+        guess = filled[place - 1] + ahead * (along[place] - along[place - 1])
+        filled[place] = np.where(np.isnan(filled[place]), guess, filled[place])
     for place in range(len(along) - 2, -1, -1):
-        filled[place] = np.where(np.isnan(filled[place]), filled[place + 1], filled[place])
+        guess = filled[place + 1] - behind * (along[place + 1] - along[place])
+        filled[place] = np.where(np.isnan(filled[place]), guess, filled[place])
     return np.moveaxis(filled, 0, axis)
 
 
 def read(grid: Grid, sizes: tuple[FloatArray, ...]) -> Reading:
-    """Return ln(t) linear between knots in every ln(size): continuous, monotone along axes of work, exact at knots."""
+    """Return bounds linear between knots in every ln(size): continuous, monotone along axes of work, exact at knots.
+
+    Outside, from the nearest point inside, they open: a time grows with a size to a power between 0 and 2.
+    """
     both, columns = grid.values, list[Cell]()
-    inside: list[FloatArray] = []
-    outside: FloatArray = np.zeros(())
-    below = above = np.zeros((), dtype=np.bool_)
+    below: FloatArray = np.zeros(())
+    above: FloatArray = np.zeros(())
     for size, axis in zip(sizes, grid.axes, strict=True):
         point = np.log(np.maximum(size, TINY))
         near = np.minimum(np.maximum(point, axis[0]), axis[-1])
-        inside.append(np.exp(near))
         gap = point - near
-        outside, below, above = outside + np.abs(gap), below | (gap < 0.0), above | (gap > 0.0)
+        below, above = below + np.maximum(-gap, 0.0), above + np.maximum(gap, 0.0)
         cell = _cell(near, axis)
         if near.size > 1:
             columns.append(cell)
@@ -116,14 +133,12 @@ def read(grid: Grid, sizes: tuple[FloatArray, ...]) -> Reading:
             low, high, share = cell[0].item(), cell[1].item(), cell[2].item()
             along = 1 + len(columns)
             both = np.asarray(both.take(low, along) * (1.0 - share) + both.take(high, along) * share)
-    log_time, measured = _between(both, columns)
+    floor, ceiling, measured = _between(both, columns)
     return Reading(
-        log_time=log_time,
+        floor=floor - STEEPEST * below,
+        ceiling=ceiling + STEEPEST * above,
         measured_frac=np.minimum(measured, 1.0),
-        outside=outside,
-        below=below,
-        above=above,
-        inside=tuple(inside),
+        outside=below + above,
     )
 
 

@@ -2,7 +2,7 @@
 
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -28,6 +28,18 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Quantising:
+    """How the input of a narrow product is quantised in its rows: the bytes an element of it and the kernels.
+
+    `timed` names the files in which an engine's own kernels were timed by themselves.
+    """
+
+    element_bytes: float
+    kernels_count: float
+    timed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Layout:
     """Where the tables of one release of the package lie, and what its words mean."""
 
@@ -38,6 +50,7 @@ class Layout:
     relatives: Mapping[str, str]
     backends: Mapping[str, Backend]
     dtypes: Mapping[str, str]
+    quantising: Mapping[str, Quantising] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +62,7 @@ class System:
     backends: tuple[Backend, ...]
     dtypes: Mapping[str, str]
     package: str
+    quantising: Mapping[str, Quantising] = field(default_factory=dict)
     borrowed: bool = False
 
     def file(self, backend: Backend, family: str, name: str, releases: tuple[str, ...] = ()) -> Path | None:
@@ -98,6 +112,14 @@ def layout() -> Layout:
             for key, row in words["backends"].items()
         },
         dtypes=words["dtypes"],
+        quantising={
+            word: Quantising(
+                element_bytes=row["element_bytes"],
+                kernels_count=row["kernels_count"],
+                timed={engine: tuple(files) for engine, files in row.get("timed", {}).items()},
+            )
+            for word, row in words["quantising"].items()
+        },
     )
 
 
@@ -127,5 +149,6 @@ def system(chip: str, backend: str = EVERY, known: Layout | None = None) -> Syst
         backends=chosen,
         dtypes=place.dtypes,
         package=place.package,
+        quantising=place.quantising,
         borrowed=borrowed,
     )

@@ -7,13 +7,11 @@ import numpy as np
 from superpod.compute.cost import roofline_time
 from superpod.compute.device import Device
 from superpod.operator_tables import attention, experts, gemm
-from superpod.operator_tables.blend import Measured, blended, middle
+from superpod.operator_tables.blend import Measured, blended
 from superpod.operator_tables.locate import EVERY, System, system
 from superpod.operator_tables.read import FloatArray
 from superpod.result import Num
-from superpod.workload.op import Op
-
-KINDS = (gemm.answer, attention.answer)
+from superpod.workload.op import GEMM, Op
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,8 +33,9 @@ class MeasuredTables:
     ) -> tuple[tuple[Num, ...], tuple[Num, ...]]:
         """Return the seconds of each kernel, and those of them that measurements answer for.
 
-        ln(t) = s ln(t_measured) + (1 - s) ln(t_analytic), the median over engines, never below the roofline. Up,
-        activation and down of experts were timed as one: their time is shared out as the analytic model has it.
+        As measured where it was; elsewhere the analytic time, held between bounds that follow from the measured ones;
+        the median over engines, never below the roofline. Up, activation and down of experts were timed as one: their
+        time is shared out as the analytic model has it.
         """
         spent: list[Num] = []
         known: list[Num] = []
@@ -56,17 +55,18 @@ class MeasuredTables:
         said = self._said(part, device)
         if not said or not np.all(np.asarray(analytic_s) > 0.0):
             return 1.0, 0.0
-        whole = middle(said)
+        log_time, share_frac = blended(said, analytic_s)
         least = sum(roofline_time(op, device) for op in part)
-        spent = np.maximum(np.exp(blended(whole, analytic_s)), least)
-        return as_num(spent / analytic_s), as_num(whole.share_frac)
+        return as_num(np.maximum(np.exp(log_time), least) / analytic_s), as_num(share_frac)
 
     def _said(self, part: tuple[Op, ...], device: Device) -> list[Measured]:
         tables = self.system
         if len(part) > 1:
-            found = [experts.answer(part, tables, backend, device) for backend in tables.backends]
+            found = [experts.answer(part, tables, backend) for backend in tables.backends]
+        elif part[0].kind == GEMM:
+            found = [gemm.answer(part[0], tables, backend, device) for backend in tables.backends]
         else:
-            found = [kind(part[0], tables, backend, device) for backend in tables.backends for kind in KINDS]
+            found = [attention.answer(part[0], tables, backend) for backend in tables.backends]
         return [one for one in found if one is not None]
 
 

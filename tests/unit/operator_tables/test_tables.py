@@ -13,9 +13,10 @@ from superpod.compute.cost import op_time, roofline_time
 from superpod.compute.device import Device
 from superpod.errors import NoBasisError, UnknownNameError
 from superpod.operator_tables import choose, locate
-from superpod.operator_tables.blend import weighted_median
+from superpod.operator_tables.blend import Measured, blended
+from superpod.operator_tables.gemm import LEAST_LEFT_FRAC
 from superpod.operator_tables.grid import build, read
-from superpod.operator_tables.locate import Backend, Layout, system
+from superpod.operator_tables.locate import Backend, Layout, Quantising, System, system
 from superpod.operator_tables.tables import MeasuredTables
 from superpod.workload.blocks.moe import operators as expert_operators
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, AttentionShape, Op, backward, elementwise, gemm
@@ -208,11 +209,104 @@ def test_engines_answer_by_their_median(tables: MeasuredTables, every_engine: Me
     assert asked(every_engine, only_one)[0] == pytest.approx(seconds(only_one), rel=1e-9)
 
 
-def test_weighted_median() -> None:
-    values = np.array([[3.0], [1.0], [2.0]])
-    assert weighted_median(values, np.ones((3, 1))) == pytest.approx(2.0)
-    assert weighted_median(values[:2], np.ones((2, 1))) == pytest.approx(2.0)
-    assert weighted_median(values[:2], np.array([[1.0], [0.0]])) == pytest.approx(3.0)
+def bounds(*pairs: tuple[float, float]) -> list[Measured]:
+    return [Measured(floor=np.array(low), ceiling=np.array(high), share_frac=np.array(1.0)) for low, high in pairs]
+
+
+@pytest.mark.parametrize(
+    ("answers", "expected"),
+    [
+        (bounds((3.0, 3.0)), 3.0),
+        (bounds((-9.0, 9.0)), 0.0),
+        (bounds((3.0, 3.0), (1.0, 1.0), (2.0, 2.0)), 2.0),
+        (bounds((3.0, 3.0), (-9.0, 9.0), (-9.0, 9.0)), 3.0),  # who was not timed there does not count
+        (bounds((3.0, 3.0), (1.0, 1.0)), 1.0),  # between two the analytic model decides
+        (bounds((3.0, 3.0), (-1.0, -1.0)), 0.0),
+    ],
+)
+def test_engines_and_the_analytic_model_by_their_median(answers: list[Measured], expected: float) -> None:
+    assert blended(answers, 1.0)[0] == pytest.approx(expected)
+
+
+def narrow(rows: Any, columns: Any = 1024.0, depth: Any = 4096.0, scaling: str = "block") -> Op:
+    sizes = {"rows": rows, "columns": columns, "depth": depth}
+    return gemm("narrow", **sizes, dtype="fp8", element_bytes=(1.0, 1.0), scaling=scaling)
+
+
+@pytest.fixture(scope="module")
+def quantising(tmp_path_factory: pytest.TempPathFactory) -> System:
+    """Return tables of narrow products that were timed with quantising, of 1 us + 1 ps an element by the engine."""
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    root: Path = tmp_path_factory.mktemp("narrow")
+
+    def write(family: str, name: str, rows: list[dict[str, Any]]) -> None:
+        path = root / "chip" / family / "one" / "1.0" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        parquet.write_table(pyarrow.Table.from_pylist(rows), path)
+
+    shapes = [(m, n, k) for m in ROWS for n in WIDTHS for k in WIDTHS]
+    products = [
+        {"gemm_dtype": word, "m": m, "n": n, "k": k, "latency": (seconds(narrow(m, n, k)) + by_engine(m, k)) * 1e3}
+        for m, n, k in shapes
+        for word in ("fp8", "fp8_block")
+    ]
+    write("gemm", "gemm_perf.parquet", products)
+    for name, part in (("find.parquet", 0.25), ("scale.parquet", 0.75)):
+        inputs = [
+            {"quant_dtype": "fp8", "m": m, "k": k, "latency": part * by_engine(m, k) * 1e3}
+            for m in ROWS
+            for k in WIDTHS
+        ]
+        write("quantize", name, inputs)
+    known = Layout(
+        package="small 1.0",
+        version="1.0",
+        root=root,
+        chips={"some-chip": "chip"},
+        relatives={},
+        backends={"one": Backend(id="one", name="One", releases=("1.0",))},
+        dtypes={"fp8 tensor": "fp8", "fp8 block": "fp8_block"},
+        quantising={
+            "fp8": Quantising(element_bytes=5.0, kernels_count=2.0, timed={"one": ("find.parquet", "scale.parquet")}),
+            "fp8_block": Quantising(element_bytes=3.0, kernels_count=1.0),
+        },
+    )
+    return system("some-chip", "one", known)
+
+
+def by_engine(rows: float, depth: float) -> float:
+    return 1e-6 + 1e-12 * rows * depth
+
+
+def test_quantising_that_was_timed_by_itself_is_taken_out(quantising: System) -> None:
+    op = narrow(1024.0, scaling="tensor")
+    assert asked(MeasuredTables(system=quantising), op)[0] == pytest.approx(seconds(op), rel=1e-9)
+
+
+@pytest.mark.parametrize("rows", [1.0, 256.0, 4096.0])
+def test_quantising_that_was_not_is_an_elementwise_kernel(quantising: System, rows: float) -> None:
+    op = narrow(rows)
+    spent = float(op_time(elementwise("quantise", 3.0 * rows * 4096.0), device()))
+    expected = seconds(op) + by_engine(rows, 4096.0) - spent
+    assert asked(MeasuredTables(system=quantising), op)[0] == pytest.approx(expected, rel=1e-9)
+
+
+def test_a_row_of_quantising_keeps_a_quarter(quantising: System) -> None:
+    how = {"fp8_block": Quantising(element_bytes=3000.0, kernels_count=1.0)}
+    tables = MeasuredTables(system=System(**{**fields(quantising), "quantising": how}))
+    op = narrow(64.0)
+    held = LEAST_LEFT_FRAC * (seconds(op) + by_engine(64.0, 4096.0))
+    assert asked(tables, op)[0] == pytest.approx(max(held, float(roofline_time(op, device()))), rel=1e-9)
+
+
+@pytest.mark.parametrize("scaling", ["tensor", "block"])
+def test_narrow_products_never_fall_with_work_nor_beat_the_roofline(quantising: System, scaling: str) -> None:
+    op = narrow(np.geomspace(0.2, 1e6, 4001), 700.0, 3000.0, scaling)
+    time_s, _ = asked(MeasuredTables(system=quantising), op)
+    assert np.all(np.diff(time_s) >= -1e-12 * time_s[1:])
+    assert np.all(np.abs(np.diff(np.log(time_s))) < 0.05)
+    assert np.all(time_s >= roofline_time(op, device()) * (1.0 - 1e-12))
 
 
 def test_experts_are_answered_as_one(tables: MeasuredTables) -> None:
@@ -243,9 +337,31 @@ def test_grids_know_their_holes_and_edges() -> None:
     assert np.exp(hole.log_time) == pytest.approx(2.0)  # on the line between its neighbours
     beyond = read(grid, (np.array(16.0), np.array(1.0)))
     assert beyond.outside == pytest.approx(np.log(4.0))
-    assert beyond.above
-    assert not beyond.below
+    assert np.exp([beyond.floor, beyond.ceiling]) == pytest.approx([4.0, 64.0])  # as it was, or with the square
     assert build((np.zeros(0),), np.zeros(0), work_axes=(0,)) is None
+
+
+def test_bounds_never_fall_with_work_whatever_was_measured() -> None:
+    rng = np.random.default_rng(5)
+    for _ in range(20):
+        sizes = np.exp(rng.integers(0, 7, (3, 60)).astype(float))
+        grid = build(tuple(sizes), np.exp(rng.normal(0.0, 2.0, 60)), work_axes=(0, 1))
+        assert grid is not None
+        line = np.exp(np.linspace(-2.0, 9.0, 300))
+        fixed = [np.exp(rng.uniform(-1.0, 8.0)) * np.ones(300) for _ in range(2)]
+        for sizes_along in ((line, *fixed), (fixed[0], line, fixed[1]), (line, line, fixed[0])):
+            found = read(grid, sizes_along)
+            assert np.all(np.diff(found.floor) >= -1e-9)
+            assert np.all(np.diff(found.ceiling) >= -1e-9)
+            assert np.all(found.floor <= found.ceiling + 1e-9)
+
+
+@pytest.mark.parametrize("known", [1.0, 3.0])
+def test_a_decode_step_with_drafts_lies_between_steps_without(tables: MeasuredTables, known: float) -> None:
+    drafts = np.geomspace(1.0, 16.0, 500)
+    time_s = np.array([asked(tables, decode(known, 1000.0, query_tokens=float(count)))[0] for count in drafts])
+    assert time_s[0] == pytest.approx(asked(tables, decode(known, 1000.0))[0], rel=1e-12)
+    assert np.all(np.diff(time_s) >= -1e-12 * time_s[1:])
 
 
 @pytest.fixture
@@ -296,6 +412,15 @@ def installed() -> bool:
         return locate.layout().root.is_dir() and find_spec("pyarrow") is not None
     except NoBasisError:
         return False
+
+
+@pytest.mark.skipif(not installed(), reason="needs the extra `tables`")
+@pytest.mark.parametrize(("scaling", "columns", "row_s"), [("tensor", 64.0, 682.7e-6), ("block", 256.0, 504.4e-6)])
+def test_the_installed_package_is_read_without_quantising(scaling: str, columns: float, row_s: float) -> None:
+    op = narrow(32768.0, columns, 7168.0, scaling)
+    time_s, share = asked(MeasuredTables(system=system("h100-sxm", "trtllm")), op)
+    assert share == 1.0
+    assert time_s < 0.7 * row_s
 
 
 @pytest.mark.skipif(not installed(), reason="needs the extra `tables`")
