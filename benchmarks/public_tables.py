@@ -2,8 +2,13 @@
 
 The newest version of each backend is taken; a shape's time is the geometric middle over backends. Left out: backends
 whose smallest product takes over 2.5 times as long as that of the quickest (the host is in their times), TensorRT-LLM's
-attention over heads (rotary embedding is in it) and Triton's stand-ins; of latent attention and of experts the quickest
-backend counts, as an engine picks its kernel.
+attention over heads (rotary embedding is in it; its decode over 8-bit caches, whose kernels are its own, has a curve by
+itself) and Triton's stand-ins; of latent attention and of experts the quickest backend counts, as an engine picks its
+kernel.
+
+Products of narrow formats are timed with the quantising of their 16-bit input (github.com/ai-dynamo/aiconfigurator,
+pull requests 261 and 1220), which a workload has as a kernel of its own. It is taken out: TensorRT-LLM's as the package
+timed it, and where it did not, as the family's own elementwise kernel.
 """
 
 import re
@@ -38,6 +43,9 @@ FAMILIES = {
     "nvidia-blackwell-workstation": ("rtx_pro_6000_server",),
 }
 FORMATS = {"bf16": "bfloat16", "fp8": "fp8", "fp8_block": "fp8_block", "fp4": "nvfp4"}
+NARROW = ("trtllm",)  # engines whose decode over 8-bit caches has a curve by itself
+QUANTISED_BYTES = {"fp8_block": 3.0, "fp4": 2.5625}  # read in 16 bits and written, an element of the input
+LEAST_LEFT = 0.25  # share of a row that is left without quantising: of rows with less, noise is left
 HOST_RATIO = 2.5
 SIZES = {"gemm": 1500, "attention": 1500, "experts": 1200}  # rows drawn of each chip
 CACHED = (0.3e6, 200e6)  # bytes that the L2 cache may keep between repeats: such elementwise rows are left out
@@ -122,32 +130,55 @@ class Gathered:
         )
 
 
-def products(root: Path, catalogue: Catalogue, systems: tuple[str, ...], key: str) -> Samples | None:
-    """Return the products of one format; families are (columns, depth)."""
+def products(
+    root: Path, catalogue: Catalogue, systems: tuple[str, ...], key: str, move: tuple[float, float]
+) -> Samples | None:
+    """Return the products of one format; families are (columns, depth).
+
+    `move` is (share of bandwidth, seconds a kernel) of elementwise kernels, which stands for quantising by blocks. FP8
+    scaled by tensors is TensorRT-LLM's, whose quantising was timed by itself, and taken off.
+    """
     rows = Gathered()
     for system in systems:
         rate, bandwidth = rates(catalogue, system, key.partition("_")[0])
         found: dict[str, tuple[Array, Array]] = {}
         for backend, table in tables(root, system, "gemm", "gemm"):
             mine = words(table, "gemm_dtype") == FORMATS[key]
-            if mine.any():
-                found[backend] = numbers(table, ("m", "n", "k"))[mine], table["latency"].to_numpy()[mine] * 1e-3
-        if not found or not rate:
+            if mine.any() and rate and (key != "fp8" or backend == "trtllm"):
+                shapes, seconds = numbers(table, ("m", "n", "k"))[mine], table["latency"].to_numpy()[mine] * 1e-3
+                found[backend] = unquantised(root, system, shapes, seconds) if key == "fp8" else (shapes, seconds)
+        if not found:
             continue
         least = {backend: np.quantile(seconds, 0.01) for backend, (_, seconds) in found.items()}
-        kept = [pair for backend, pair in found.items() if least[backend] <= HOST_RATIO * min(least.values())]
-        shapes, seconds = pooled([pair[0] for pair in kept], [pair[1] for pair in kept], quickest=False)
+        pairs = [pair for backend, pair in found.items() if least[backend] <= HOST_RATIO * min(least.values())]
+        shapes, seconds = pooled([pair[0] for pair in pairs], [pair[1] for pair in pairs], quickest=False)
         rows.add(*drawn(shapes, seconds, SIZES["gemm"]), rate, bandwidth, SYSTEMS[system])
     if not rows.chips:
         return None
     m, n, k = rows.columns()
-    return rows.samples((product(m, n, k, 1.0, key),), families(n, k))
+    bandwidths = np.concatenate(rows.rates)[:, 1]
+    before = m * k * QUANTISED_BYTES[key] / (move[0] * bandwidths) + move[1] if key in QUANTISED_BYTES else 0.0
+    return rows.samples((product(m, n, k, 1.0, key),), families(n, k), before)
 
 
-def heads(root: Path, catalogue: Catalogue, systems: tuple[str, ...], *, decode: bool) -> Samples | None:
+def unquantised(root: Path, system: str, shapes: Array, seconds: Array) -> tuple[Array, Array]:
+    """Return TensorRT-LLM's products without finding the scale of the input and scaling it, where enough is left."""
+    spent = np.zeros(len(shapes))
+    for name in ("computescale", "scale_matrix"):
+        table = dict(tables(root, system, "quantize", name))["trtllm"]
+        known = dict(zip(map(tuple, numbers(table, ("m", "k"))), table["latency"].to_numpy() * 1e-3, strict=True))
+        spent += [known.get((m, k), np.inf) for m, _, k in shapes]
+    kept = spent <= (1.0 - LEAST_LEFT) * seconds
+    return shapes[kept], (seconds - spent)[kept]
+
+
+def heads(
+    root: Path, catalogue: Catalogue, systems: tuple[str, ...], *, decode: bool, engine: str = ""
+) -> Samples | None:
     """Return attention over heads of 64, 128 and 256, windows included; families are head configurations.
 
-    Prompts of 16 tokens and more in bf16; decode over caches of bf16 and fp8.
+    Prompts of 16 tokens and more in bf16; decode over caches of bf16 and fp8. With an `engine`, its own decode alone:
+    caches of fp8, whole contexts, 2 to 8 heads of 128 a KV head.
     """
     rows = Gathered()
     axes = ("batch_size", "isl", "num_heads", "num_key_value_heads", "head_dim", "window_size", "step")
@@ -161,7 +192,10 @@ def heads(root: Path, catalogue: Catalogue, systems: tuple[str, ...], *, decode:
             cache = cache_bytes(table)
             mine = (words(table, "attn_dtype") == "bfloat16") & np.isin(shapes[:, 4], (64, 128, 256))
             mine &= np.array(["triton" not in source for source in table["kernel_source"].to_pylist()])
-            mine &= np.full(len(shapes), backend != "trtllm")
+            mine &= np.full(len(shapes), backend == engine if engine else backend != "trtllm")
+            if engine:
+                mine &= (cache == 1.0) & np.isin(shapes[:, 2] / shapes[:, 3], (2, 4, 8))
+                mine &= (shapes[:, 4] == 128) & (shapes[:, 5] == 0)
             if not decode:
                 mine &= (shapes[:, 1] >= 16) & (cache == 2.0)
             keys.append(np.column_stack([shapes, cache])[mine])
@@ -290,4 +324,4 @@ def scaling(root: Path, catalogue: Catalogue, systems: tuple[str, ...]) -> Sampl
     return rows.samples((elementwise("quantise", m * k * 3.0),), families(k))
 
 
-__all__ = ["ELEMENT_BYTES", "FAMILIES", "FORMATS", "experts", "heads", "latents", "products", "scaling"]
+__all__ = ["ELEMENT_BYTES", "FAMILIES", "FORMATS", "NARROW", "experts", "heads", "latents", "products", "scaling"]

@@ -14,7 +14,8 @@ from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.plan.train_search import price
 from superpod.result import at_row
-from superpod.serve.steady import Requests, decode, prefill, shared_time
+from superpod.serve.batching import batching
+from superpod.serve.steady import Requests, decode, prefill
 
 CATALOGUE = Catalogue()
 RTOL = 1e-12
@@ -70,14 +71,15 @@ def test_serving_rows_equal_scalars(key: tuple[str, str], rows: list[tuple[float
     tensor, data, pipeline, sequences = (np.array(column) for column in zip(*rows, strict=True))
     batch = Layout(tensor=tensor, data=data, pipeline=pipeline, expert=tensor * data)
     decoding, prefilling = decode(engine, batch, sequences, requests), prefill(engine, batch, sequences, requests)
-    share = shared_time(decoding, prefilling, requests)
+    steady = batching(engine, batch, requests, sequences)
     for row in range(len(rows)):
         one = decode(engine, at_row(batch, row), float(sequences[row]), requests)
         two = prefill(engine, at_row(batch, row), float(sequences[row]), requests)
         assert at_row(decoding.tpot_s, row) == pytest.approx(float(one.tpot_s), rel=RTOL)
         assert at_row(prefilling.pass_s, row) == pytest.approx(float(two.pass_s), rel=RTOL)
         assert at_row(decoding.memory.total_bytes, row) == pytest.approx(float(one.memory.total_bytes), rel=RTOL)
-        assert at_row(share, row) == pytest.approx(float(shared_time(one, two, requests)), rel=RTOL)
+        three = batching(engine, at_row(batch, row), requests, float(sequences[row]))
+        assert at_row(steady.tokens_per_s, row) == pytest.approx(float(three.tokens_per_s), rel=RTOL)
 
 
 def engine_of(system: Machine) -> Engine:

@@ -95,6 +95,7 @@ CURVES: Mapping[str, Curve] = {
     "attention": Curve(made=AttentionFit, time_s=attention_time, parameters=ATTENTION),
     "latent_attention": Curve(made=AttentionFit, time_s=attention_time, parameters=ATTENTION),
     "decode": Curve(made=DecodeFit, time_s=decode_time, parameters=DECODE),
+    "narrow_decode": Curve(made=DecodeFit, time_s=decode_time, parameters=DECODE),
     "latent_decode": Curve(made=DecodeFit, time_s=decode_time, parameters=DECODE),
     "elementwise": Curve(made=MoveFit, time_s=move_time, parameters=MOVE),
     "softmax": Curve(made=MoveFit, time_s=move_time, parameters=MOVE),

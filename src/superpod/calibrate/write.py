@@ -11,7 +11,7 @@ from superpod.units import significant
 
 Tree = Mapping[str, Any]
 TABLES = ("attention", "latent_attention", "training_attention", "decode", "latent_decode")
-KEYED = ("gemm", "experts")
+KEYED = ("gemm", "experts", "narrow_decode")  # by number format; the last by engine
 SCALARS = ("backward_peak_frac", "memory_frac", "softmax_memory_frac", "kernel_s")
 DIGITS = 4
 
@@ -64,7 +64,7 @@ def log_p90(fitted: Sequence[Fitted]) -> float:
 
 
 def _keys(fitted: Mapping[str, Fitted], base: Tree) -> list[str]:
-    """Return the tables of the file in order: products and experts by format, then attention."""
+    """Return the tables of the file in order: products and experts by format, decode by engine, then attention."""
     keys = [f"{kind}.{key}" for kind in KEYED for key in base.get(kind, {})]
     keys += [key for key in fitted if key.partition(".")[0] in KEYED and key not in keys]
     return [*sorted(keys, key=lambda key: KEYED.index(key.partition(".")[0])), *TABLES]

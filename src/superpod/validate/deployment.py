@@ -63,8 +63,7 @@ def number(config: Mapping[str, Any], *names: str) -> float | None:
 def precision_of(config: Mapping[str, Any], spec: ModelSpec) -> Precision:
     """Return the number format that a point's words mean; raise NoBasisError where they mean none.
 
-    FP8 is scaled by blocks, as it comes, in mixtures of experts, as their authors publish them, and by tensors with
-    scales known beforehand in dense models.
+    FP8 is scaled by blocks in mixtures of experts, as their authors publish them, and by tensors in dense models.
     """
     words = str(config.get("quantisation") or config.get("precision") or config.get("weights") or "").lower()
     found = next(((name, scale) for pattern, name, scale in FORMATS if re.search(pattern, words)), None)
@@ -75,7 +74,7 @@ def precision_of(config: Mapping[str, Any], spec: ModelSpec) -> Precision:
     if name == "4-bit weights":
         made = replace(PRECISIONS["bf16"], name="4-bit weights", weight_bytes=WEIGHT_ONLY_BYTES)
     elif name == "fp8":
-        made = replace(PRECISIONS["fp8"], scaling="block" if moe else "tensor", dynamic=moe)
+        made = replace(PRECISIONS["fp8"], scaling="block" if moe else "tensor")
     else:
         made = replace(PRECISIONS[name], scaling=scale)
     if words.startswith("w4a8"):

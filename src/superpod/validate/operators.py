@@ -20,15 +20,15 @@ from superpod.validate.expert_layer import layer_seconds
 from superpod.validate.hardware import place_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, refused
+from superpod.validate.training_layout import precision_of
 from superpod.validate.values import number
 from superpod.workload.blocks import gqa, mla
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, backward, elementwise, gemm
 from superpod.workload.phase import Partition, decode_phase, prefill_phase, training_phase
-from superpod.workload.precision import PRECISIONS
+from superpod.workload.precision import PRECISIONS, Precision
 
 PROGRAMS = Path(__file__).parent / "operator_programs.toml"
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
-FORMATS = ((r"nvfp4|fp4", "fp4"), (r"fp8|e4m3", "fp8"), (r"int8", "int8"), (r"fp16|float16", "fp16"), (r"bf16", "bf16"))
 COPIED_BYTES = 2.0**32  # of a bandwidth test: long past every launch
 SAME_PEAK = 0.02  # a printed share of peak names the format whose peak it is of, to rounding
 # The shapes of DeepSeek-V2 and V3 (arXiv 2405.04434, 2412.19437), which kernels for latent attention are written for.
@@ -119,19 +119,17 @@ def _measured(point: Point, flop: float = 0.0) -> float:
     raise NoBasisError(f"no seconds from {point.metric!r} in {point.unit!r}", where="metric")
 
 
-def _dtype(bench: Bench, flop: float) -> str:
+def _precision(bench: Bench, flop: float) -> Precision:
     """Return the number format: as stated, or the one whose peak the printed share of peak is of."""
     point = bench.point
-    words = str(point.config.get("dtype", "")).lower()
-    stated = next((name for pattern, name in FORMATS if re.search(pattern, words)), None)
-    if stated is not None:
-        return stated
+    if point.config.get("dtype"):
+        return precision_of(point.config)
     share = number(point.also, "mfu")
     if share:
         peak = flop / (_measured(point) * share)
         for name, rate in bench.unit.matrix_flop_per_s.items():
             if abs(peak / rate - 1.0) < SAME_PEAK and name != "int8":
-                return name
+                return PRECISIONS[name]
     raise NoBasisError("no number format", where="config.dtype")
 
 
@@ -145,7 +143,7 @@ def _product(bench: Bench) -> list[Row]:
         sizes = [float(part) for part in found.groups()]
     rows, columns, depth = (float(size or 0.0) for size in sizes)
     flop = 2.0 * rows * columns * depth
-    precision = PRECISIONS[_dtype(bench, flop)]
+    precision = _precision(bench, flop)
     op = gemm(
         "product",
         rows=rows,
@@ -166,8 +164,7 @@ def _grouped(bench: Bench) -> list[Row]:
     if None in sizes:
         raise NoBasisError("shape not stated", where="config")
     groups, rows, hidden, width = (float(size or 0.0) for size in sizes)
-    stated = config.get("dtype") or "fp8"  # DeepGEMM's grouped kernels are FP8
-    precision = PRECISIONS[next((name for pattern, name in FORMATS if re.search(pattern, str(stated).lower())), "fp8")]
+    precision = precision_of(config) if config.get("dtype") else PRECISIONS["fp8"]  # DeepGEMM's grouped kernels
     shapes = {"grouped up": (2.0 * width, hidden), "grouped down": (hidden, width)}
     measured = {"grouped up": _measured(bench.point)}
     down = number(also, "down_proj_us")

@@ -15,7 +15,7 @@ from superpod.workload.precision import PRECISIONS, Precision
 FORMATS = (
     (r"nvfp4|mxfp4|^fp4", "fp4", "block"),
     (r"mxfp8|fine-grained|block", "fp8", "block"),
-    (r"fp8|float8", "fp8", "tensor"),
+    (r"fp8|float8|e4m3", "fp8", "tensor"),
     (r"int8|w8a8", "int8", "tensor"),
     (r"fp16|float16|amp_fp16", "fp16", ""),
     (r"bf16|bfloat16|16-bit", "bf16", ""),

@@ -135,8 +135,9 @@ def backward(op: Op) -> tuple[Op, ...]:
     """Return the kernels of `op`'s backward pass.
 
     A GEMM becomes the gradient of its input (depth and columns exchanged) and the gradient of its weights (reduced over
-    rows and added to fp32 gradients, 8 bytes a weight). Attention recomputes its scores: 5/2 of the forward products
-    (FlashAttention-2, arXiv 2307.08691, section 3.1). Other kernels move `backward_ratio` times the forward bytes.
+    rows and added to fp32 gradients, 8 bytes a weight); a narrow one first makes the gradient of its output narrow,
+    with a transposed copy. Attention recomputes its scores: 5/2 of the forward products (FlashAttention-2, arXiv
+    2307.08691, section 3.1). Other kernels move `backward_ratio` times the forward bytes, none at 0.
     """
     if op.kind == GEMM:
         inputs = replace(op, name=f"{op.name} dgrad", columns=op.depth, depth=op.columns)
@@ -148,7 +149,12 @@ def backward(op: Op) -> tuple[Op, ...]:
             depth=op.rows,
             traffic_bytes=op.groups * (op.rows * (op.columns + op.depth) * 2.0 + op.columns * op.depth * 8.0),
         )
-        return inputs, weights
+        narrow = op.element_bytes[1]
+        if narrow >= 2.0:
+            return inputs, weights
+        return elementwise("quantise", op.groups * op.rows * op.columns * (2.0 + 2.0 * narrow)), inputs, weights
+    if not op.backward_ratio:
+        return ()
     return (
         replace(
             op,

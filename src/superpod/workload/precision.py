@@ -8,7 +8,6 @@ class Precision:
     """A mixed-precision recipe; sizes in bytes an element.
 
     `scaling` is how narrow products are scaled: `tensor` (a scale a tensor or a row) or `block` (a scale a block).
-    `dynamic` says that serving finds the scales of activations as they come, by a kernel of its own before a product.
     """
 
     name: str
@@ -21,7 +20,6 @@ class Precision:
     combine_bytes: float = 2.0
     loss_scaling: bool = False
     scaling: str = ""
-    dynamic: bool = False
 
 
 PRECISIONS: dict[str, Precision] = {
@@ -36,7 +34,6 @@ PRECISIONS: dict[str, Precision] = {
         activation_bytes=1.0,
         dispatch_bytes=1.0,
         scaling="block",
-        dynamic=True,
     ),
     # W8A8 with INT8 dispatch and BF16 combine, as CloudMatrix384 serves it (arXiv 2506.12708, section 4).
     "int8": Precision(
@@ -46,7 +43,6 @@ PRECISIONS: dict[str, Precision] = {
         activation_bytes=1.0,
         dispatch_bytes=1.0,
         scaling="tensor",
-        dynamic=True,
     ),
     # 4-bit weights and activations with one 8-bit scale per 16 elements.
     "fp4": Precision(

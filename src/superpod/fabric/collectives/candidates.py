@@ -105,14 +105,14 @@ def flat_ring(kind: str, found: list[Level], size: Num, message_bytes: Num, name
     cost = ring.cost(kind, size, message_bytes)
     passes = 2.0 if kind == "all_reduce" else 1.0
     latency = slowest([level.where_used(level.regime(name).base_s) for level in found])
+    latency = latency + found[0].own_s(cost.own_bytes)  # no port is busy with it
     wires: list[Wire] = []
     for level in found:
         regime = level.regime(name)
         edges = size / level.below_count - size / level.held_count
         latency = latency + passes * edges * level.step_s(regime)
         rate = level.below_count * level.neighbour_bytes_per_s * regime.rate_frac
-        wire = cost.wire_bytes / rate + found[0].own_s(cost.own_bytes)
-        wires.append(Wire(tier=level.tier.name, time_s=level.where_used(wire)))
+        wires.append(Wire(tier=level.tier.name, time_s=level.where_used(cost.wire_bytes / rate)))
     return Candidate(name=f"ring {name}", latency_s=latency, wires=tuple(wires))
 
 
@@ -222,6 +222,6 @@ def costs(kind: str, level: Level, message_bytes: Num) -> dict[str, Cost]:
 
 def candidate(name: str, level: Level, regime: Regime, cost: Cost) -> Candidate:
     """Return one algorithm in one regime over one tier."""
-    latency = regime.base_s + cost.steps_count * level.step_s(regime)
-    wire = cost.wire_bytes / (level.neighbour_bytes_per_s * regime.rate_frac) + level.own_s(cost.own_bytes)
+    latency = regime.base_s + cost.steps_count * level.step_s(regime) + level.own_s(cost.own_bytes)
+    wire = cost.wire_bytes / (level.neighbour_bytes_per_s * regime.rate_frac)
     return Candidate(name=name, latency_s=latency, wires=(Wire(tier=level.tier.name, time_s=level.where_used(wire)),))

@@ -4,10 +4,10 @@ from functools import partial
 
 from superpod.catalog.model_spec import DenseFeedForward
 from superpod.result import Num
-from superpod.workload.blocks.quantise import quantised
 from superpod.workload.op import Op, elementwise, gemm
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
+from superpod.workload.quantise import quantised
 
 
 def operators(
@@ -23,9 +23,9 @@ def products(name: str, phase: Phase, hidden: int, width: Num, *, gated: bool, p
     fan = 2.0 if gated else 1.0
     product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size, scaling=precision.scaling)
     return (
-        *quantised(hidden, phase, precision),
+        *quantised(phase.tokens * hidden, phase, precision),
         product(f"{name} up", columns=fan * width, depth=hidden),
         elementwise(f"{name} activation", phase.tokens * width * (fan + 1.0) * 2.0),
-        *quantised(width, phase, precision),
+        *quantised(phase.tokens * width, phase, precision),
         product(f"{name} down", columns=hidden, depth=width),
     )

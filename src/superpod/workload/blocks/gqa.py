@@ -6,7 +6,6 @@ import numpy as np
 
 from superpod.catalog.model_spec import GroupedQueryAttention
 from superpod.result import Num
-from superpod.workload.blocks.quantise import quantised
 from superpod.workload.op import (
     ATTENTION,
     DECODE_ATTENTION,
@@ -20,6 +19,7 @@ from superpod.workload.op import (
 )
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
+from superpod.workload.quantise import quantised
 
 
 def operators(
@@ -34,11 +34,11 @@ def operators(
     gate = output_width if attention.output_gate else 0.0
     product = partial(gemm, rows=phase.tokens, dtype=precision.matmul, element_bytes=size, scaling=precision.scaling)
     return (
-        *quantised(hidden, phase, precision),
+        *quantised(phase.tokens * hidden, phase, precision),
         product("qkv", columns=query_width + kv_width + gate, depth=hidden),
         elementwise("rope", phase.tokens * (query_width + kv_heads * attention.head_dim) * 4.0, backward_ratio=1.0),
         *core(attention, phase, part, precision),
-        *quantised(output_width, phase, precision),
+        *quantised(phase.tokens * output_width, phase, precision),
         product("attention out", columns=hidden, depth=output_width),
     )
 

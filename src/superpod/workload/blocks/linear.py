@@ -7,6 +7,7 @@ from superpod.result import Num
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, LINEAR, AttentionShape, Op, elementwise, gemm
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
+from superpod.workload.quantise import quantised
 
 CHUNK = 64.0  # tokens per chunk of the parallel form (Gated DeltaNet, arXiv 2412.06464, section 3.3)
 
@@ -26,6 +27,7 @@ def operators(
     decode = phase.kind == "decode"
     chunk = 0.0 if decode else CHUNK * (attention.key_dim + attention.value_dim) * heads
     return (
+        *quantised(phase.tokens * hidden, phase, precision),
         product("qkv and gate", columns=2.0 * keys + 2.0 * values, depth=hidden),
         elementwise("convolution", phase.tokens * (2.0 * keys + values) * 4.0),
         Op(
@@ -52,6 +54,7 @@ def operators(
                 kv_bytes=4.0,
             ),
         ),
+        *quantised(phase.tokens * values, phase, precision),
         product("attention out", columns=hidden, depth=values),
     )
 

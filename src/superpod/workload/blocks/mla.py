@@ -6,10 +6,10 @@ import numpy as np
 
 from superpod.catalog.model_spec import LatentAttention
 from superpod.result import Num
-from superpod.workload.blocks.quantise import quantised
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, INDEX, LATENT, AttentionShape, Op, elementwise, gemm
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
+from superpod.workload.quantise import quantised
 
 
 def operators(
@@ -30,13 +30,14 @@ def operators(
     compressed = attention.q_lora_rank > 0
     down = product("q and kv down", columns=float(attention.q_lora_rank + latent), depth=hidden)
     return (
-        *quantised(hidden, phase, precision),
+        *quantised(phase.tokens * hidden, phase, precision),
         down,
         elementwise("latent norms", phase.tokens * (attention.q_lora_rank + latent) * 4.0),
+        *(quantised(phase.tokens * query_depth, phase, precision) if compressed else ()),
         product("q up" if compressed else "q", columns=query_width, depth=query_depth),
         *indexer(attention, hidden, phase, precision),
         *core(attention, heads, phase, precision),
-        *quantised(heads * attention.v_dim, phase, precision),
+        *quantised(phase.tokens * heads * attention.v_dim, phase, precision),
         product("attention out", columns=hidden, depth=heads * attention.v_dim),
     )
 
@@ -47,6 +48,7 @@ def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
     context = selected(attention, phase.context)
     width = nope + rope
     return (
+        *quantised(phase.tokens * attention.kv_lora_rank, phase, precision),
         gemm(
             "kv up",
             rows=phase.tokens,

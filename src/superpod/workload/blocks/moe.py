@@ -10,6 +10,7 @@ from superpod.workload.blocks.dense import products
 from superpod.workload.op import ExpertShape, Op, elementwise, gemm
 from superpod.workload.phase import Partition, Phase
 from superpod.workload.precision import Precision
+from superpod.workload.quantise import quantised
 
 
 def operators(
@@ -77,11 +78,13 @@ def routed(ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, pr
         scaling=precision.scaling,
         experts=None if phase.kind == "train" else shape,  # training runs plain grouped products
     )
-    return (
-        product("experts up", columns=fan * width, depth=hidden),
-        elementwise("experts activation", visits * width * (fan + 1.0) * 2.0),
-        product("experts down", columns=hidden, depth=width),
-    )
+    up = product("experts up", columns=fan * width, depth=hidden)
+    activation = elementwise("experts activation", visits * width * (fan + 1.0) * 2.0)
+    down = product("experts down", columns=hidden, depth=width)
+    if phase.kind != "train":  # the fits of experts hold the quantising of what goes into them
+        return up, activation, down
+    made = [quantised(visits * size, phase, precision) for size in (hidden, width)]
+    return *made[0], up, activation, *made[1], down
 
 
 def chosen_share(ffn: MixtureOfExperts, visits: Num) -> Num:
