@@ -18,8 +18,8 @@ class Software:
     whether prompts ride along in decode steps (`mixed`) or take turns with them (`alternate`), `own_collectives`
     whether small collectives inside a node run in the engine's own kernels, `reserves_output` whether a request is
     admitted only when its whole output fits, `memory_of` what `memory_frac` is a share of: `all` memory, or what
-    weights leave `free`. `band_frac` is how far releases of one
-    engine lie apart. `tables` names the engine in tables of measured operators.
+    weights leave `free`. `band_frac` is how far releases of one engine lie apart. `tables` names the engine in tables
+    of measured operators.
     """
 
     id: str

@@ -62,11 +62,12 @@ def compare_page(comparison: Comparison, sources: Mapping[str, Source], *, full:
         blocks.append(estimates_text(comparison))
     report = comparison.contenders[0].report
     formats = " or ".join(dict.fromkeys(item.report.precision for item in comparison.contenders))
+    software = " or ".join(dict.fromkeys(item.report.software for item in comparison.contenders))
     held = BASIS_WORDS.get(comparison.basis, comparison.basis)
     subtitle = (
         comparison.question
         if full
-        else f"{comparison.work} in {formats}, {held}; baseline {machine_name(report, full=full)}"
+        else f"{comparison.work} in {formats}, software {software}, {held}; baseline {machine_name(report, full=full)}"
     )
     footer = f"superpod {report.version}, catalogue {report.catalogue_hash}"
     return Page(

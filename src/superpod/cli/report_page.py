@@ -72,7 +72,7 @@ def machine_text(report: Report) -> str:
     pods = f"{count(report.pods_count)} pod{'s' if report.pods_count != 1 else ''}"
     used = count(report.cards_used_count)
     cards = used if report.cards_used_count == report.cards_count else f"{used} of {count(report.cards_count)}"
-    return f"{pods}, {cards} cards, {report.work} in {report.precision}"
+    return f"{pods}, {cards} cards, {report.work} in {report.precision}, software {report.software}"
 
 
 def screen_blocks(report: Report) -> tuple[Block, ...]:

@@ -40,6 +40,7 @@ def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
         cards_used_count=answer.cards_used_count,
         pods_count=made.pods_count,
         precision=made.precision.name,
+        software=f"{made.software.id}@{made.software.version}",
         headline=answer.headline,
         band=(value * low, value * high),
         metrics=(*answer.metrics, *money.metrics),

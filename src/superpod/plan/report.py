@@ -56,6 +56,7 @@ class Report:
     cards_used_count: float
     pods_count: float
     precision: str
+    software: str  # id@version of the release that is assumed
     headline: Metric
     band: tuple[float, float]  # the headline's low and high
     metrics: tuple[Metric, ...]

@@ -106,6 +106,7 @@ REPORT = Report(
     cards_used_count=352.0,
     pods_count=1.0,
     precision="int8",
+    software="serving-2026@2026-11",
     headline=Metric(
         key="output_tokens_per_s_card", label="Output tokens per second and card", value=1943.4, unit="token/s"
     ),

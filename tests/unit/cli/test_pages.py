@@ -73,7 +73,7 @@ def test_a_report_says_what_binds_and_on_what_it_rests() -> None:
     text = tables.plain(pages(full=False)["report"], 120)
     for fragment in (
         "deepseek-v3@2024-12 on Huawei CloudMatrix384  [shipping]",
-        "352 of 384 cards, serve in int8",
+        "352 of 384 cards, serve in int8, software serving-2026@2026-11",
         "Output tokens per second and card: 1,943 token/s   between 1,655 token/s and 2,210 token/s",
         "decode step  41.3 ms",
         "Memory, decode  48.2 GB of 64.0 GB, 24.7 % free",
