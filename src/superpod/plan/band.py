@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 from superpod.plan.machine import Machine
+from superpod.plan.public_record import least_spread
 from superpod.result import Term
 
 LINKS = ("collectives", "dispatch", "combine", "transfers", "exchange", "all-to-all")
@@ -31,8 +32,8 @@ def log_spread(made: Machine, parts: Shares) -> float:
     """Return half of the logarithm of P90 over P10 of a predicted time.
 
     sqrt(sum of (share x ln(1 + band))^2), with the held-out errors of operators and links, the range of the host's
-    facts, and, over all of it, how far releases of one engine lie apart. Assumes that the kinds err independently and
-    each kind alike throughout.
+    facts, and, over all of it, how far releases of one engine lie apart; of a training step also the public record of
+    predictions that were fitted to nothing. Assumes that the kinds err independently and each kind alike throughout.
     """
     links = max(tier.link.band_frac for tier in made.fabric.tiers)
     bands = (
@@ -41,7 +42,8 @@ def log_spread(made: Machine, parts: Shares) -> float:
         (parts.host_frac, host_range(made)),
         (1.0, made.software.band_frac),
     )
-    return math.sqrt(sum((share * math.log1p(band)) ** 2 for share, band in bands))
+    record = least_spread("training_step") if made.software.phase == "training" else 0.0
+    return math.hypot(record, *(share * math.log1p(band) for share, band in bands))
 
 
 def host_range(made: Machine) -> float:

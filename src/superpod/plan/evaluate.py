@@ -25,7 +25,7 @@ def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
         answer, price = solve(made, scenario)
     except InfeasibleError as error:
         raise advised(catalogue, scenario, made, error) from None
-    lean = sensitivities(catalogue, scenario, made, price)
+    lean = sensitivities(catalogue, scenario, made, price, answer.breakdowns)
     money = costed(catalogue, scenario.facility, made, answer.headline.value)
     low, high = lean.band
     value = answer.headline.value

@@ -6,13 +6,16 @@ from dataclasses import dataclass, replace
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import UsedFact
 from superpod.plan.answer import Repricer
+from superpod.plan.band import log_spread, shares
 from superpod.plan.machine import Machine, machine
 from superpod.plan.report import Sensitivity
 from superpod.plan.scenario import Scenario
+from superpod.result import Term
 
 NUDGE = 1.01
 WORTH_SAYING = 0.005
 STRUCTURAL = ("dies_count", "band_frac")  # not quantities that can move by a percent
+FITTED = ("calibration/", "links/", "software/")  # their ranges are what the spread of a prediction holds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,16 +26,19 @@ class Leaning:
     band: tuple[float, float]
 
 
-def sensitivities(catalogue: Catalogue, scenario: Scenario, made: Machine, price: Repricer) -> Leaning:
-    """Return elasticities by +1 % moves, and a band from the facts' own ranges and the calibrations' errors.
+def sensitivities(
+    catalogue: Catalogue, scenario: Scenario, made: Machine, price: Repricer, passes: tuple[Term, ...]
+) -> Leaning:
+    """Return elasticities by +1 % moves, and a band: the spread of such predictions and the facts' own ranges.
 
-    Each fact with a range moves to its low and its high alone; the effects, as logarithms, add in quadrature, as do the
-    bands of operators and links weighed by their share of the elasticity, and how far releases of the software lie
-    apart. The plan itself is not searched again.
+    The spread is `band.log_spread` of the pass where it is widest, as the scorecard has it. Each fact of the machine
+    with a range moves to its low and its high alone. As logarithms, all add in quadrature. The plan itself is not
+    searched again.
     """
     base = price(made)
     ranked: list[Sensitivity] = []
-    down = up = 0.0
+    spread = max(log_spread(made, shares(term)) for term in passes)
+    down = up = spread**2
     for used in made.facts:
         if used.fact.value is None or used.where.endswith(STRUCTURAL):
             continue
@@ -41,9 +47,8 @@ def sensitivities(catalogue: Catalogue, scenario: Scenario, made: Machine, price
             ranked.append(Sensitivity(where=used.where, elasticity=effects.elasticity))
         down += min(effects.low, 0.0) ** 2
         up += max(effects.high, 0.0) ** 2
-    fits = _fit_errors(made, ranked)
     ranked.sort(key=lambda item: -abs(item.elasticity))
-    return Leaning(ranked=tuple(ranked), band=(math.exp(-math.sqrt(down + fits)), math.exp(math.sqrt(up + fits))))
+    return Leaning(ranked=tuple(ranked), band=(math.exp(-math.sqrt(down)), math.exp(math.sqrt(up))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +61,10 @@ class _Effects:
 def _moved(catalogue: Catalogue, scenario: Scenario, price: Repricer, used: UsedFact, base: float) -> _Effects:
     value = used.fact.value or 0.0
     nudged = math.log(_priced(catalogue, scenario, price, used, value * NUDGE) / base) if value else 0.0
+    ranges = () if used.where.startswith(FITTED) else (used.fact.low, used.fact.high)
     ends = [
         math.log(_priced(catalogue, scenario, price, used, end) / base)
-        for end in (used.fact.low, used.fact.high)
+        for end in ranges
         if end is not None and end > 0 and end != value
     ]
     return _Effects(elasticity=nudged / math.log(NUDGE), low=min(ends, default=0.0), high=max(ends, default=0.0))
@@ -69,18 +75,3 @@ def _priced(catalogue: Catalogue, scenario: Scenario, price: Repricer, used: Use
         return price(machine(catalogue, scenario))
     moved = replace(catalogue, overrides={**catalogue.overrides, used.where: value})
     return price(machine(moved, scenario))
-
-
-def _fit_errors(made: Machine, ranked: list[Sensitivity]) -> float:
-    """Return the squared log error of calibrations, band times elasticity of what they scale, and of releases."""
-    weight = {"calibration": 0.0, "links": 0.0}
-    for item in ranked:
-        kind = item.where.partition("/")[0]
-        if kind in weight and item.where.endswith("_frac"):
-            weight[kind] += abs(item.elasticity)
-    bands = {
-        "calibration": made.device.calibration.band_frac,
-        "links": max(tier.link.band_frac for tier in made.fabric.tiers),
-    }
-    fits = sum((min(weight[kind], 1.0) * math.log1p(bands[kind])) ** 2 for kind in weight)
-    return fits + math.log1p(made.software.band_frac) ** 2

@@ -11,6 +11,7 @@ from superpod.parallel.layout import Layout
 from superpod.parallel.memory import TrainingMemory
 from superpod.plan.band import log_spread, shares
 from superpod.plan.machine import Machine, machine
+from superpod.plan.public_record import least_spread
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.train_search import price
 from superpod.train.step import StepTime
@@ -18,7 +19,6 @@ from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
-from superpod.validate.public_record import least_spread
 from superpod.validate.training_layout import MICRO_BATCH, layout_of, precision_of
 from superpod.validate.values import number
 
@@ -143,7 +143,7 @@ def hardware_flop(run: Run) -> float:
 
 def _step(run: Run, measured: float) -> Prediction:
     made, predicted = run.made, float(run.step.time_s)
-    spread = math.exp(math.hypot(log_spread(made, shares(run.step.term)), least_spread("training_step")))
+    spread = math.exp(log_spread(made, shares(run.step.term)))
     tokens = float(run.work.batch_sequences) * run.work.sequence_tokens
     return Prediction(
         point=run.point.id,
