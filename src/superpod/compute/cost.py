@@ -3,11 +3,12 @@
 Continuous and monotone in the work: a bigger operator is never faster.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 
 import numpy as np
 
-from superpod.catalog.calibration import AttentionFit, Calibration, DecodeFit, GemmFit
+from superpod.catalog.calibration import AttentionFit, Calibration, DecodeFit, GemmFit, ProductKey
 from superpod.compute.curves import attention_time, decode_time, product_time
 from superpod.compute.device import Device
 from superpod.errors import NoBasisError
@@ -23,7 +24,9 @@ def op_time(op: Op, device: Device) -> Num:
     """
     fits, bandwidth = device.calibration, device.memory_bytes_per_s
     if op.kind == GEMM:
-        return product_time(product_fit(op, fits), op, device.matrix_flop_per_s[op.dtype], bandwidth)
+        fit, quantises = product_fit(op, fits)
+        spent = product_time(fit, op, device.matrix_flop_per_s[op.dtype], bandwidth)
+        return spent if quantises else spent + quantising_time(op, device)
     if op.kind == ATTENTION:
         return attention_time(attention_fit(op, fits), op, device.matrix_flop_per_s[op.dtype], bandwidth)
     if op.kind == DECODE_ATTENTION:
@@ -32,22 +35,35 @@ def op_time(op: Op, device: Device) -> Num:
     return op.traffic_bytes / (share * bandwidth) + op.kernels_count * fits.kernel_s
 
 
-def product_fit(op: Op, fits: Calibration) -> GemmFit:
-    """Return the fit of a product's format and scaling; grouped products of experts have their own where measured.
+def product_fit(op: Op, fits: Calibration) -> tuple[GemmFit, bool]:
+    """Return the fit of a product's format and scaling, and whether nothing of its own is to be quantised before it.
 
+    Grouped products of experts have fits where they were measured, which hold the quantising of what goes into them.
     Raises NoBasisError where the calibration knows nothing of the format.
     """
     keys = (f"{op.dtype}_{op.scaling}", op.dtype)
-    tables = (fits.experts, fits.gemm) if op.experts is not None else (fits.gemm,)
-    for table in tables:
-        for key in keys:
-            if key in table:
-                return table[key]  # type: ignore[index]
+    grouped = _first(fits.experts, keys) if op.experts is not None else None
+    if grouped is not None:
+        return grouped, True
+    plain = _first(fits.gemm, keys)
+    if plain is not None:
+        return plain, op.experts is None or op.element_bytes[1] >= 2.0
     raise NoBasisError(
         f"nothing is known of {op.dtype} products",
         where=f"calibration/{fits.id}:gemm",
         hint=f"known: {', '.join(fits.gemm)}",
     )
+
+
+def _first(table: Mapping[ProductKey, GemmFit], keys: tuple[str, ...]) -> GemmFit | None:
+    return next((fit for key in keys for name, fit in table.items() if name == key), None)
+
+
+def quantising_time(op: Op, device: Device) -> Num:
+    """Return what making a product's input narrow takes: 16 bits read, the narrow format written, one kernel."""
+    moved = op.groups * op.rows * op.depth * (2.0 + op.element_bytes[1])
+    fits = device.calibration
+    return moved / (fits.memory_frac * device.memory_bytes_per_s) + fits.kernel_s
 
 
 def attention_fit(op: Op, fits: Calibration) -> AttentionFit:

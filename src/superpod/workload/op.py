@@ -141,15 +141,15 @@ def backward(op: Op) -> tuple[Op, ...]:
     """
     if op.kind == GEMM:
         inputs = replace(op, name=f"{op.name} dgrad", columns=op.depth, depth=op.columns)
+        narrow = op.element_bytes[1]
         weights = replace(
             op,
             name=f"{op.name} wgrad",
             rows=op.columns,
             columns=op.depth,
             depth=op.rows,
-            traffic_bytes=op.groups * (op.rows * (op.columns + op.depth) * 2.0 + op.columns * op.depth * 8.0),
+            traffic_bytes=op.groups * (op.rows * (op.columns + op.depth) * narrow + op.columns * op.depth * 8.0),
         )
-        narrow = op.element_bytes[1]
         if narrow >= 2.0:
             return inputs, weights
         return elementwise("quantise", op.groups * op.rows * op.columns * (2.0 + 2.0 * narrow)), inputs, weights
