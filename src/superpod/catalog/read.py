@@ -22,6 +22,16 @@ SCHEMA = 1
 # Structural counts are part of the description, not claims about the world.
 BARE_NUMBERS = {"schema", "chips_count", "dims"}
 FACT_KEYS = {"value", "missing", "unsupported"}
+# What formulas divide by or raise to: (end of the name, above, at most). The first that fits a fitted number counts.
+FITTED = {"calibration", "links", "software"}
+LIMITS = (
+    ("band_frac", -1.0, math.inf),
+    ("overlap_tax_frac", -1.0, 1.0),
+    ("_frac", 0.0, 1.0),
+    ("latency_power", 0.0, 1.0),
+    ("join_power", 1.0, math.inf),
+    ("_count", 0.0, math.inf),
+)
 
 
 def read_toml(path: Path) -> Tree:
@@ -62,6 +72,8 @@ def build_entry(kind: str, cls: type[T], tree: Tree, path: Path, overrides: Mapp
     stripped = _strip(tree, "", facts, problems, bare=sourced)
     problems += [f"{where}: only a dtype can be unsupported ({', '.join(DTYPES)})" for where in _odd_unsupported(facts)]
     _apply_overrides(f"{kind}/{path.stem}", overrides, stripped, facts, problems)
+    if kind in FITTED:
+        problems += [text for where, fact in facts.items() if (text := _beyond(where, fact))]
     if estimates:
         _apply_estimates(stripped, facts)
     if not sourced:
@@ -115,6 +127,15 @@ def _read_fact(tree: Tree, where: str, facts: dict[str, Fact], problems: list[st
         problems.append(f"{where}: a {fact.kind} fact needs its source")
     facts[where] = fact
     return fact.value
+
+
+def _beyond(where: str, fact: Fact) -> str:
+    """Return what is wrong with a fitted number that no formula can take; empty where nothing is."""
+    above, most = next(((low, high) for end, low, high in LIMITS if where.endswith(end)), (-1.0, math.inf))
+    if fact.value is None or above < fact.value <= most:
+        return ""
+    wanted = f"{above:g} < x" if math.isinf(most) else f"{above:g} < x <= {most:g}"
+    return f"{where}: found {fact.value:g}, expected {wanted}"
 
 
 def _is_quantity(value: Any) -> bool:

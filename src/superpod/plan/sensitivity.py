@@ -12,7 +12,7 @@ from superpod.plan.report import Sensitivity
 from superpod.plan.scenario import Scenario
 from superpod.result import Term
 
-NUDGE = 1.01
+NUDGE = 0.99  # down: a share of 1 has no up
 WORTH_SAYING = 0.005
 STRUCTURAL = ("dies_count", "band_frac")  # not quantities that can move by a percent
 FITTED = ("calibration/", "links/", "software/")  # their ranges are what the spread of a prediction holds
@@ -29,7 +29,7 @@ class Leaning:
 def sensitivities(
     catalogue: Catalogue, scenario: Scenario, made: Machine, price: Repricer, passes: tuple[Term, ...]
 ) -> Leaning:
-    """Return elasticities by +1 % moves, and a band: the spread of such predictions and the facts' own ranges.
+    """Return elasticities by -1 % moves, and a band: the spread of such predictions and the facts' own ranges.
 
     The spread is `band.log_spread` of the pass where it is widest, as the scorecard has it. Each fact of the machine
     with a range moves to its low and its high alone. As logarithms, all add in quadrature. The plan itself is not

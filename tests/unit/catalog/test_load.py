@@ -391,3 +391,22 @@ def test_every_shipped_entry_loads(kind: str, estimates: bool) -> None:
     names = catalogue.names(kind)
     assert names
     assert [getattr(read(name), "id", None) for name in names] == list(names)
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("calibration/nvidia-hopper:gemm.bf16.peak_frac", 1.8),
+        ("calibration/nvidia-hopper:decode.memory_frac", 0.0),
+        ("calibration/nvidia-hopper:decode.join_power", 0.0),
+        ("calibration/nvidia-hopper:decode.latency_power", 2.0),
+        ("links/nvlink4:efficiency_frac", 1.2),
+        ("software/serving-2026:step_tokens_count", 0.0),
+    ],
+)
+def test_a_fitted_number_that_would_break_a_bound_is_refused(path: str, value: float) -> None:
+    catalogue = Catalogue(overrides={path: value})
+    kind, _, rest = path.partition("/")
+    read = {"calibration": catalogue.calibration, "links": catalogue.link, "software": catalogue.software}[kind]
+    with pytest.raises(CatalogueError, match=rf"{rest.partition(':')[2]}: found {value:g}, expected"):
+        read(rest.partition(":")[0])
