@@ -41,7 +41,6 @@ class Rows:
     axes: tuple[str, ...]
     sizes: tuple[FloatArray, ...]
     time_s: FloatArray
-    work_axes: tuple[int, ...]
     dtype: str = "bf16"
     scaling: str = ""
     element_bytes: float = 2.0
@@ -112,7 +111,6 @@ def kinds(tables: System, unit: Device) -> Iterator[Rows]:
                 axes=("m", "n", "k"),
                 sizes=(found["m"], found["n"], found["k"]),
                 time_s=found["time_s"],
-                work_axes=(0,),
                 dtype=dtype,
                 scaling=scaling,
                 element_bytes=size,
@@ -133,10 +131,9 @@ def grouped(name: str, engine: str, path: Path, decode: bool) -> Iterator[Rows]:
     """Yield attention at eight key-value heads of 128."""
     found = attention.rows(path, decode, 128, 0, "bfloat16")
     kept = (found["num_key_value_heads"] == 8.0) & (found["num_heads"] != 8.0)
-    tokens = found["step"] + 1.0 if decode else found["isl"]
-    sizes = (found["batch_size"][kept], tokens[kept], found["num_heads"][kept])
+    sizes = (found["batch_size"][kept], found["tokens"][kept], found["num_heads"][kept])
     axes = ("sequences", "tokens", "heads")
-    yield Rows(kind=name, engine=engine, axes=axes, sizes=sizes, time_s=found["time_s"][kept], work_axes=(0, 1))
+    yield Rows(kind=name, engine=engine, axes=axes, sizes=sizes, time_s=found["time_s"][kept])
 
 
 def latent(name: str, engine: str, path: Path, decode: bool) -> Rows:
@@ -152,7 +149,6 @@ def latent(name: str, engine: str, path: Path, decode: bool) -> Rows:
         axes=("sequences", "tokens", "heads"),
         sizes=(found["batch_size"], tokens, found["num_heads"]),
         time_s=found["time_s"],
-        work_axes=(0, 1),
         head_dim=key,
         value_dim=value,
         kv_heads=0.0,
@@ -169,7 +165,6 @@ def trios(engine: str, path: Path, word: str) -> Iterator[Rows]:
         axes=("visits", "experts", "width"),
         sizes=(found["num_tokens"] * 8.0, 128.0 / found["moe_ep_size"], 1536.0 / found["moe_tp_size"]),
         time_s=found["time_s"],
-        work_axes=(0,),
     )
 
 
@@ -188,7 +183,7 @@ def left_out(rows: Rows, axis: int) -> tuple[FloatArray, FloatArray] | None:
     gone = np.isin(rows.sizes[axis], knots[1:-1:3])
     if not gone.any():
         return None
-    grid = build(tuple(size[~gone] for size in rows.sizes), rows.time_s[~gone], rows.work_axes)
+    grid = build(tuple(size[~gone] for size in rows.sizes), rows.time_s[~gone])
     if grid is None:
         return None
     found = read(grid, tuple(size[gone] for size in rows.sizes))

@@ -24,10 +24,10 @@ def tables() -> System:
         pytest.skip("needs the extra `tables`")
 
 
-def errors(sizes: tuple[FloatArray, ...], time_s: FloatArray, axis: int, work_axes: tuple[int, ...]) -> FloatArray:
+def errors(sizes: tuple[FloatArray, ...], time_s: FloatArray, axis: int) -> FloatArray:
     knots = np.unique(sizes[axis])
     gone = np.isin(sizes[axis], knots[1:-1:3])
-    grid = build(tuple(size[~gone] for size in sizes), time_s[~gone], work_axes)
+    grid = build(tuple(size[~gone] for size in sizes), time_s[~gone])
     assert grid is not None
     found = read(grid, tuple(size[gone] for size in sizes))
     inside = (found.outside == 0.0) & (found.measured_frac == 1.0)
@@ -41,7 +41,7 @@ def test_products(tables: System, dtype: str, axis: int) -> None:
     path = tables.file(tables.backends[0], "gemm", gemm.FILE)
     assert isinstance(path, Path)
     found = columns(path, ("m", "n", "k"), {"gemm_dtype": dtype})
-    off = errors((found["m"], found["n"], found["k"]), found["time_s"], axis, (0,))
+    off = errors((found["m"], found["n"], found["k"]), found["time_s"], axis)
     assert np.median(off) < MEDIAN_FRAC
     assert np.quantile(off, 0.9) < P90_FRAC
 
@@ -54,8 +54,7 @@ def test_attention(tables: System, decode: bool, axis: int) -> None:
     assert isinstance(path, Path)
     found = attention.rows(path, decode, 128, 0, "bfloat16")
     kept = (found["num_key_value_heads"] == 8.0) & (found["num_heads"] != 8.0)
-    tokens = found["step"] + 1.0 if decode else found["isl"]
-    sizes = (found["batch_size"][kept], tokens[kept], found["num_heads"][kept])
-    off = errors(sizes, found["time_s"][kept], axis, (0, 1))
+    sizes = (found["batch_size"][kept], found["tokens"][kept], found["num_heads"][kept])
+    off = errors(sizes, found["time_s"][kept], axis)
     assert np.median(off) < MEDIAN_FRAC
     assert np.quantile(off, 0.9) < P90_FRAC

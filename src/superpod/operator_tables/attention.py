@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from superpod.operator_tables.blend import Measured, measured
-from superpod.operator_tables.grid import Grid, build
+from superpod.operator_tables.bounds import Measured, measured
+from superpod.operator_tables.grid import Grid, build, least_above
 from superpod.operator_tables.locate import Backend, System
 from superpod.operator_tables.read import FloatArray, columns
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, LATENT, AttentionShape, Op
@@ -61,22 +61,42 @@ def kernels(
     path: Path, decode: bool, head_dim: float, window: float, cache: str, kv_heads: float, own: float
 ) -> Grid | None:
     """Return seconds over (sequences, tokens, heads) at one grouping, or None where it was not measured."""
-    read = rows(path, decode, int(head_dim), int(window), cache)
+    read = padded_rows(path, decode, int(head_dim), int(window), cache)
     if own:
         kept = read["num_heads"] == read["num_key_value_heads"]
-    else:
-        kept = (read["num_key_value_heads"] == kv_heads) & (read["num_heads"] != kv_heads)
-    tokens = read["step"] + 1.0 if decode else read["isl"]
-    sizes = (read["batch_size"][kept], tokens[kept], read["num_heads"][kept])
-    return build(sizes, read["time_s"][kept], work_axes=(0, 1))
+    else:  # from one query head for each key-value head upwards
+        kept = read["num_key_value_heads"] == kv_heads
+        if not np.any(read["num_heads"][kept] > kv_heads):
+            return None
+    sizes = (read["batch_size"][kept], read["tokens"][kept], read["num_heads"][kept])
+    return build(sizes, read["time_s"][kept])
 
 
 @lru_cache(maxsize=32)
+def padded_rows(path: Path, decode: bool, head_dim: int, window: int, cache: str) -> dict[str, FloatArray]:
+    """Return the measurements as `rows` does, each with the least of its own time and those of bigger kernels.
+
+    Bigger in key-value heads too, so that kernels of one query head each take no longer than grouped ones.
+    """
+    read = rows(path, decode, head_dim, window, cache)
+    axes = ("batch_size", "tokens", "num_heads", "num_key_value_heads")
+    return {**read, "time_s": padded(tuple(read[name] for name in axes), read["time_s"])}
+
+
 def rows(path: Path, decode: bool, head_dim: int, window: int, cache: str) -> dict[str, FloatArray]:
     """Return the measurements at one head width, window and cache format, with 16-bit arithmetic."""
     names = ("batch_size", "num_heads", "num_key_value_heads", "step" if decode else "isl")
     where = {"head_dim": head_dim, "window_size": window, "kv_cache_dtype": cache, "attn_dtype": "bfloat16"}
-    return columns(path, names, where)
+    read = columns(path, names, where)
+    return {**read, "tokens": read["step"] + 1.0 if decode else read["isl"]}
+
+
+def padded(sizes: tuple[FloatArray, ...], time_s: FloatArray) -> FloatArray:
+    """Return each time, or the least of those measured at sizes of which none is smaller."""
+    knots, places = zip(*(np.unique(size, return_inverse=True) for size in sizes), strict=True)
+    spent = np.full(tuple(len(axis) for axis in knots), np.inf)
+    np.minimum.at(spent, tuple(places), time_s)
+    return least_above(spent)[tuple(places)]
 
 
 def joined(parts: list[tuple[Any, Grid]], shape: AttentionShape, decode: bool) -> Measured:
@@ -128,4 +148,4 @@ def latent_kernels(path: Path, decode: bool, cache: str) -> Grid | None:
     token_name = "step" if decode else "isl"
     read = columns(path, ("batch_size", "num_heads", token_name), {"kv_cache_dtype": cache, "mla_dtype": "bfloat16"})
     tokens = read["step"] + 1.0 if decode else read["isl"]
-    return build((read["batch_size"], tokens, read["num_heads"]), read["time_s"], work_axes=(0, 1))
+    return build((read["batch_size"], tokens, read["num_heads"]), read["time_s"])

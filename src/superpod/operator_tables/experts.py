@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from superpod.operator_tables.blend import Measured, measured
+from superpod.operator_tables.bounds import Measured, measured
 from superpod.operator_tables.grid import Grid, build
 from superpod.operator_tables.locate import Backend, System
 from superpod.operator_tables.read import FloatArray, columns
@@ -81,7 +81,7 @@ def kernels(
         kept = {name: np.concatenate((values, more[name])) for name, values in kept.items()}
     visits = kept["num_tokens"] * top_k / kept["moe_ep_size"]
     held = np.maximum(experts / kept["moe_ep_size"], 1.0)
-    return build(*resampled(visits, held, width / kept["moe_tp_size"], kept["time_s"]), work_axes=(0,))
+    return build(*resampled(visits, held, width / kept["moe_tp_size"], kept["time_s"]))
 
 
 def resampled(

@@ -8,7 +8,7 @@ import numpy as np
 
 from superpod.compute.cost import op_time
 from superpod.compute.device import Device
-from superpod.operator_tables.blend import Measured, measured
+from superpod.operator_tables.bounds import Measured, measured
 from superpod.operator_tables.grid import Grid, build
 from superpod.operator_tables.locate import Backend, System
 from superpod.operator_tables.read import FloatArray, columns
@@ -67,7 +67,7 @@ def quantised(tables: System, backend: Backend, word: str, release: str, device:
 def products(path: Path, dtype: str, taken: Quantised | None) -> Grid | None:
     """Return seconds over (rows, columns, depth) of one product, without quantising its input."""
     read = rows(path, dtype, taken)
-    return build((read["m"], read["n"], read["k"]), read["time_s"], work_axes=(0,))
+    return build((read["m"], read["n"], read["k"]), read["time_s"])
 
 
 def rows(path: Path, dtype: str, taken: Quantised | None) -> dict[str, FloatArray]:
@@ -115,4 +115,4 @@ LATENT_SHAPE = (128.0, 512.0)  # head and latent width of DeepSeek-V3 (arXiv 241
 def latent_products(path: Path, name: str) -> Grid | None:
     """Return seconds over (tokens, heads) of a product for each head."""
     read = columns(path, ("num_tokens", "num_heads"), {"op_name": name, "bmm_dtype": "bfloat16"})
-    return build((read["num_tokens"], read["num_heads"]), read["time_s"], work_axes=(0,))
+    return build((read["num_tokens"], read["num_heads"]), read["time_s"])

@@ -19,8 +19,8 @@ over its tokens); nothing grows faster."""
 class Grid:
     """Three values over logarithms of sizes: ln of the least and of the most seconds, and 1 at measured knots, else 0.
 
-    Both bounds never fall along the axes of work, so that neither does what is read between the knots; they are one
-    where a knot was measured.
+    Both bounds never fall along any axis, so that neither does what is read between the knots; they are one where a
+    knot was measured.
     """
 
     axes: tuple[FloatArray, ...]
@@ -46,14 +46,14 @@ class Reading:
         return (self.floor + self.ceiling) / 2.0
 
 
-def build(sizes: tuple[FloatArray, ...], time_s: FloatArray, work_axes: tuple[int, ...]) -> Grid | None:
+def build(sizes: tuple[FloatArray, ...], time_s: FloatArray) -> Grid | None:
     """Return the grid of scattered measurements, or None where there are none. Where knots coincide the fastest counts.
 
-    Holes between two measured knots of an axis are filled on the line between them. Along `work_axes` (rows, sequences,
-    tokens, visits) a time is the least of its own and those of bigger operators: a library can always pad the smaller
-    one. Monotone measurements stay as they are, and a slow outlier harms nobody else. Along the other axes, the shapes
-    of weights and heads, times stay as measured. Knots that were never measured hold bounds: from their neighbours a
-    time grows with a size to a power between 0 and 2, and is between those of smaller and bigger operators.
+    Holes between two measured knots of an axis are filled on the line between them. Work grows along every axis, and a
+    time is the least of its own and those of bigger operators: a library can always pad the smaller one. Monotone
+    measurements stay as they are, and a slow outlier harms nobody else. Knots that were never measured hold bounds:
+    from their neighbours a time grows with a size to a power between 0 and 2, and is between those of smaller and
+    bigger operators.
     """
     if not time_s.size:
         return None
@@ -64,28 +64,28 @@ def build(sizes: tuple[FloatArray, ...], time_s: FloatArray, work_axes: tuple[in
     for axis, along in enumerate(knots):
         spent = bridged(spent, axis, along)
     measured = np.isfinite(spent)
-    spent = np.where(measured, least_above(spent, work_axes), np.nan)
+    spent = np.where(measured, least_above(spent), np.nan)
     floor = ceiling = spent
     for axis, along in enumerate(knots):
         floor = carried(floor, axis, along, ahead=0.0, behind=STEEPEST)
         ceiling = carried(ceiling, axis, along, ahead=STEEPEST, behind=0.0)
-    floor = np.minimum(most_below(floor, work_axes), least_above(spent, work_axes))
-    ceiling = np.maximum(least_above(ceiling, work_axes), most_below(spent, work_axes))
+    floor = np.minimum(most_below(floor), least_above(spent))
+    ceiling = np.maximum(least_above(ceiling), most_below(spent))
     return Grid(axes=tuple(knots), values=np.stack((floor, np.maximum(floor, ceiling), measured.astype(float))))
 
 
-def least_above(spent: FloatArray, work_axes: tuple[int, ...]) -> FloatArray:
-    """Return the least known value at or above each knot along the axes of work; infinity where there is none."""
+def least_above(spent: FloatArray) -> FloatArray:
+    """Return the least known value at or above each knot along all axes; infinity where there is none."""
     least = np.where(np.isfinite(spent), spent, np.inf)
-    for axis in work_axes:
+    for axis in range(spent.ndim):
         least = np.flip(np.minimum.accumulate(np.flip(least, axis), axis=axis), axis)
     return least
 
 
-def most_below(spent: FloatArray, work_axes: tuple[int, ...]) -> FloatArray:
-    """Return the most known value at or below each knot along the axes of work; minus infinity where there is none."""
+def most_below(spent: FloatArray) -> FloatArray:
+    """Return the most known value at or below each knot along all axes; minus infinity where there is none."""
     most = np.where(np.isfinite(spent), spent, -np.inf)
-    for axis in work_axes:
+    for axis in range(spent.ndim):
         most = np.maximum.accumulate(most, axis=axis)
     return most
 
@@ -114,7 +114,7 @@ def carried(spent: FloatArray, axis: int, along: FloatArray, *, ahead: float, be
 
 
 def read(grid: Grid, sizes: tuple[FloatArray, ...]) -> Reading:
-    """Return bounds linear between knots in every ln(size): continuous, monotone along axes of work, exact at knots.
+    """Return bounds linear between knots in every ln(size): continuous, monotone along every axis, exact at knots.
 
     Outside, from the nearest point inside, they open: a time grows with a size to a power between 0 and 2.
     """

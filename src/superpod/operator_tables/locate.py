@@ -130,7 +130,10 @@ def has_tables(chip: str) -> bool:
 
 
 def system(chip: str, backend: str = EVERY, known: Layout | None = None) -> System:
-    """Return a chip's tables; raise NoBasisError for a chip without them, UnknownNameError for an unknown engine."""
+    """Return a chip's tables; raise UnknownNameError for an engine that is not known.
+
+    Raises NoBasisError for a chip without tables, and where the package lacks the files that it should have.
+    """
     place = known or layout()
     borrowed = chip in place.relatives
     folder = place.relatives.get(chip) or place.chips.get(chip)
@@ -143,6 +146,7 @@ def system(chip: str, backend: str = EVERY, known: Layout | None = None) -> Syst
     if backend != EVERY and backend not in place.backends:
         raise UnknownNameError("engine of operator tables", backend, (EVERY, *place.backends))
     chosen = tuple(place.backends.values()) if backend == EVERY else (place.backends[backend],)
+    _require(place, folder, chosen)
     return System(
         chip=chip,
         folder=place.root / folder,
@@ -152,3 +156,15 @@ def system(chip: str, backend: str = EVERY, known: Layout | None = None) -> Syst
         quantising=place.quantising,
         borrowed=borrowed,
     )
+
+
+def _require(place: Layout, folder: str, chosen: tuple[Backend, ...]) -> None:
+    """Raise NoBasisError where a chip's folder holds no table of a chosen engine in a release that is read."""
+    for engine in chosen:
+        found = (place.root / folder).glob(f"*/{engine.id}/*/*.parquet")
+        if not any(path.parent.name in engine.releases for path in found):
+            raise NoBasisError(
+                f"{place.package} holds no table of {engine.name} {' or '.join(engine.releases)}",
+                where=str(place.root / folder),
+                hint="install the package of tables again, or --tables none",
+            )

@@ -1,4 +1,4 @@
-"""The object that answers for operators: a chip's tables by engine, the median of them, blended at the edges."""
+"""The object that answers for operators: the engines' tables of a chip, the analytic model between their bounds."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 from superpod.compute.cost import roofline_time
 from superpod.compute.device import Device
 from superpod.operator_tables import attention, experts, gemm
-from superpod.operator_tables.blend import Measured, blended
+from superpod.operator_tables.bounds import Measured, held
 from superpod.operator_tables.locate import EVERY, System, system
 from superpod.operator_tables.read import FloatArray
 from superpod.result import Num
@@ -53,11 +53,14 @@ class MeasuredTables:
     def _answer(self, part: tuple[Op, ...], analytic_s: Num, device: Device) -> tuple[Num, Num]:
         """Return (time over the analytic time, share that is measured) of one kernel, or of a trio of experts."""
         said = self._said(part, device)
-        if not said or not np.all(np.asarray(analytic_s) > 0.0):
+        if not said:
             return 1.0, 0.0
-        log_time, share_frac = blended(said, analytic_s)
+        log_time, share_frac = held(said, analytic_s)
         least = sum(roofline_time(op, device) for op in part)
-        return as_num(np.maximum(np.exp(log_time), least) / analytic_s), as_num(share_frac)
+        there = np.asarray(analytic_s) > 0.0  # nothing to do takes no time, whatever else stands in its column
+        factor = np.maximum(np.exp(log_time), least) / np.where(there, analytic_s, 1.0)
+        by_table = there & (np.exp(log_time) >= least)
+        return as_num(np.where(there, factor, 1.0)), as_num(np.where(by_table, share_frac, 0.0))
 
     def _said(self, part: tuple[Op, ...], device: Device) -> list[Measured]:
         tables = self.system
