@@ -96,7 +96,8 @@ def padded(sizes: tuple[FloatArray, ...], time_s: FloatArray) -> FloatArray:
     knots, places = zip(*(np.unique(size, return_inverse=True) for size in sizes), strict=True)
     spent = np.full(tuple(len(axis) for axis in knots), np.inf)
     np.minimum.at(spent, tuple(places), time_s)
-    return least_above(spent)[tuple(places)]
+    least: FloatArray = least_above(spent)[tuple(places)]
+    return least
 
 
 def joined(parts: list[tuple[Any, Grid]], shape: AttentionShape, decode: bool) -> Measured:

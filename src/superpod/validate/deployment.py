@@ -10,6 +10,7 @@ from superpod.errors import NoBasisError
 from superpod.parallel.layout import Layout
 from superpod.serve.steady import Requests
 from superpod.validate.programs import program_fact
+from superpod.validate.values import number
 from superpod.workload.precision import PRECISIONS, Precision
 
 # What the words of a number format mean, first match first: (pattern, row of PRECISIONS, scale of narrow products).
@@ -49,15 +50,6 @@ class Deployment:
     requests: Requests
     held_count: float | None
     requests_count: float | None
-
-
-def number(config: Mapping[str, Any], *names: str) -> float | None:
-    """Return the first of the named values that is a number."""
-    for name in names:
-        value = config.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return float(value)
-    return None
 
 
 def precision_of(config: Mapping[str, Any], spec: ModelSpec) -> Precision:

@@ -12,11 +12,12 @@ from superpod.result import Term, total
 from superpod.serve.batching import Batching, batching, first_wave_wait, offline_time, slots
 from superpod.serve.memory import weights_bytes
 from superpod.serve.steady import decode, even_share, prefill
-from superpod.validate.deployment import Deployment, deployment_of, number, precision_of, software_of
+from superpod.validate.deployment import Deployment, deployment_of, precision_of, software_of
 from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
+from superpod.validate.values import number, positive
 from superpod.workload.build import kv_cache_bytes
 
 TIMES = {"tpot_ms": 1e-3, "tpot_mean_ms": 1e-3, "tpot_s": 1.0, "itl_median_ms": 1e-3, "itl_mean_ms": 1e-3}
@@ -72,9 +73,9 @@ def predict(catalogue: Catalogue, point: Point, *, tables: str = "none") -> tupl
     found = [_compared(run, rate, point.metric, point.value)]
     found += [
         made
-        for name, value in point.also.items()
-        if isinstance(value, int | float) and (name in FIRST or name in TIMES)
-        for made in (_compared(run, rate, name, float(value)),)
+        for name, stated in point.also.items()
+        if (name in FIRST or name in TIMES) and (value := positive(stated)) is not None
+        for made in (_compared(run, rate, name, value),)
         if made.predicted is not None
     ]
     return tuple(found)

@@ -21,7 +21,7 @@ from superpod.validate.hardware import place_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, refused
 from superpod.validate.training_layout import precision_of
-from superpod.validate.values import number
+from superpod.validate.values import number, positive
 from superpod.workload.blocks import gqa, mla
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, backward, elementwise, gemm
 from superpod.workload.phase import Partition, decode_phase, prefill_phase, training_phase
@@ -124,8 +124,8 @@ def _precision(bench: Bench, flop: float) -> Precision:
     point = bench.point
     if point.config.get("dtype"):
         return precision_of(point.config)
-    share = number(point.also, "mfu")
-    if share:
+    share = positive(point.also.get("mfu"))
+    if share is not None:
         peak = flop / (_measured(point) * share)
         for name, rate in bench.unit.matrix_flop_per_s.items():
             if abs(peak / rate - 1.0) < SAME_PEAK and name != "int8":
@@ -167,7 +167,7 @@ def _grouped(bench: Bench) -> list[Row]:
     precision = precision_of(config) if config.get("dtype") else PRECISIONS["fp8"]  # DeepGEMM's grouped kernels
     shapes = {"grouped up": (2.0 * width, hidden), "grouped down": (hidden, width)}
     measured = {"grouped up": _measured(bench.point)}
-    down = number(also, "down_proj_us")
+    down = positive(also.get("down_proj_us"))
     if down is not None:
         measured["grouped down"] = down * 1e-6
     return [

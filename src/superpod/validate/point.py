@@ -1,6 +1,7 @@
 """A published point: one measured number with everything that its source says about how it was measured."""
 
 import json
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Any
 
 from superpod.catalog.read import read_toml
 from superpod.errors import MeasurementError
+from superpod.validate.values import positive
 
 KINDS = ("training", "inference", "operator", "collective")
 CASES = Path(__file__).parent / "cases"
@@ -43,21 +45,34 @@ class Point:
 def read_points(path: Path) -> tuple[Point, ...]:
     """Return the points of a file of JSON lines; raise MeasurementError for the first line that is none."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
         raise MeasurementError(f"cannot be read: {reason}", where=str(path), hint="a file of JSON lines") from None
     found: list[Point] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        try:
-            tree = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise MeasurementError(f"not JSON: {error}", where=where, hint="one point a line") from None
-        found.append(point_of(tree, where))
+    for number, line in enumerate(text.split("\n"), 1):  # a string may hold other ends of lines
+        if line.strip():
+            where = f"{path}:{number}"
+            found.append(point_of(_parsed(line, where), where))
     return _distinct(found, str(path))
+
+
+def _parsed(line: str, where: str) -> Any:
+    """Return what a line of JSON holds; raise MeasurementError where it cannot be read, or not be written again."""
+    try:
+        tree = json.loads(line)
+        json.dumps(tree, ensure_ascii=False).encode()
+    except json.JSONDecodeError as error:
+        reason = str(error)
+    except UnicodeEncodeError as error:
+        reason = f"found half of a surrogate pair, {error.object[error.start]!a}, expected whole characters"
+    except RecursionError:
+        reason = "found brackets within brackets without end, expected an object of a few levels"
+    except ValueError:
+        reason = "found an integer of thousands of digits, expected a number"
+    else:
+        return tree
+    raise MeasurementError(f"not JSON: {reason}", where=where, hint="one point a line")
 
 
 def shipped_points() -> tuple[Point, ...]:
@@ -81,9 +96,9 @@ def point_of(tree: Any, where: str) -> Point:
     source, metric = _mapping(tree, "source", where), _mapping(tree, "metric", where)
     kind = _text(tree, "kind", where)
     if kind not in KINDS:
-        raise MeasurementError(f"kind: found {kind!r}, expected one of {', '.join(KINDS)}", where=where)
+        raise MeasurementError(f"kind: found {reprlib.repr(kind)}, expected one of {', '.join(KINDS)}", where=where)
     if "complete" in tree and not isinstance(tree["complete"], bool):
-        raise MeasurementError(f"complete: found {tree['complete']!r}, expected true or false", where=where)
+        raise MeasurementError(f"complete: found {reprlib.repr(tree['complete'])}, expected true or false", where=where)
     return Point(
         id=_text(tree, "id", where),
         kind=kind,
@@ -95,13 +110,13 @@ def point_of(tree: Any, where: str) -> Point:
         model=_mapping(tree, "model", where),
         config=_mapping(tree, "config", where),
         metric=_text(metric, "name", where),
-        value=_positive(metric, where),
+        value=_above_zero(metric, "value", where, "metric.value"),
         unit=str(metric.get("unit", "")),
         evidence=str(tree.get("evidence", "")),
         complete=bool(tree.get("complete", True)),
         also=_mapping(tree, "also", where) if tree.get("also") is not None else {},
         notes=str(tree.get("notes", "")),
-        missing=tuple(str(item) for item in tree.get("missing") or ()),
+        missing=_list(tree, "missing", where),
     )
 
 
@@ -137,22 +152,31 @@ def _distinct(points: Iterable[Point], where: str) -> tuple[Point, ...]:
 def _mapping(tree: Mapping[str, Any], key: str, where: str) -> Mapping[str, Any]:
     value = tree.get(key)
     if not isinstance(value, Mapping):
-        raise MeasurementError(f"{key}: found {value!r}, expected an object", where=where)
+        raise MeasurementError(f"{key}: found {reprlib.repr(value)}, expected an object", where=where)
     return value
 
 
 def _text(tree: Mapping[str, Any], key: str, where: str) -> str:
     value = tree.get(key)
     if not isinstance(value, str) or not value:
-        raise MeasurementError(f"{key}: found {value!r}, expected words", where=where)
+        raise MeasurementError(f"{key}: found {reprlib.repr(value)}, expected words", where=where)
     return value
 
 
-def _positive(metric: Mapping[str, Any], where: str) -> float:
-    value = metric.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise MeasurementError(f"metric.value: found {value!r}, expected a number above 0", where=where)
-    return float(value)
+def _list(tree: Mapping[str, Any], key: str, where: str) -> tuple[str, ...]:
+    value = tree.get(key)
+    if value is None:
+        return ()
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise MeasurementError(f"{key}: found {reprlib.repr(value)}, expected a list of words", where=where)
+    return tuple(value)
+
+
+def _above_zero(tree: Mapping[str, Any], key: str, where: str, name: str) -> float:
+    made = positive(tree.get(key))
+    if made is None:
+        raise MeasurementError(f"{name}: found {reprlib.repr(tree.get(key))}, expected a number above 0", where=where)
+    return made
 
 
 def _count(tree: Mapping[str, Any], where: str) -> float | None:
@@ -160,6 +184,4 @@ def _count(tree: Mapping[str, Any], where: str) -> float | None:
     value = tree.get("chips")
     if value is None or isinstance(value, str):
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < float("inf"):
-        raise MeasurementError(f"chips: found {value!r}, expected a number above 0", where=where)
-    return float(value)
+    return _above_zero(tree, "chips", where, "chips")

@@ -20,7 +20,7 @@ from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
 from superpod.validate.training_layout import MICRO_BATCH, layout_of, precision_of
-from superpod.validate.values import number
+from superpod.validate.values import number, positive
 
 STEP = re.compile(r"^(iteration_time|step_time|time_per_step|time_per_iteration|s_per_(step|iteration)|train_step)")
 SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
@@ -52,9 +52,9 @@ def predict(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
     rows = [_step(run, measured)]
     printed = {point.metric: point.value, **point.also}
     for name, value in printed.items():
-        unit = MEMORY.search(name)
-        if unit and isinstance(value, int | float):
-            rows.append(_memory(run, float(value) * SIZES[unit[1]]))
+        unit, size = MEMORY.search(name), positive(value)
+        if unit and size is not None:
+            rows.append(_memory(run, size * SIZES[unit[1]]))
     return tuple(rows)
 
 

@@ -4,10 +4,23 @@ import math
 from collections.abc import Mapping
 
 
+def finite(value: object) -> float | None:
+    """Return a value as a number, None where it is none: a truth value, infinite, or too big for one."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        made = float(value)
+    except OverflowError:
+        return None
+    return made if math.isfinite(made) else None
+
+
+def positive(value: object) -> float | None:
+    """Return a value as a number above 0, None where it is none."""
+    made = finite(value)
+    return made if made is not None and made > 0.0 else None
+
+
 def number(values: Mapping[str, object], *names: str) -> float | None:
     """Return the first of the named values that is a number."""
-    for name in names:
-        value = values.get(name)
-        if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-    return None
+    return next((made for name in names if (made := finite(values.get(name))) is not None), None)
