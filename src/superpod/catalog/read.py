@@ -27,6 +27,7 @@ FITTED = {"calibration", "links", "software"}
 LIMITS = (
     ("band_frac", -1.0, math.inf),
     ("overlap_tax_frac", -1.0, 1.0),
+    ("power_loss_frac", -1.0, math.inf),
     ("_frac", 0.0, 1.0),
     ("latency_power", 0.0, 1.0),
     ("join_power", 1.0, math.inf),

@@ -9,6 +9,8 @@ from superpod.catalog.calibration import AttentionFit, DecodeFit, GemmFit
 from superpod.result import Num
 from superpod.workload.op import LINEAR, AttentionShape, Op
 
+CONTROL_S = 1e-3  # about what a power controller takes to lower clocks; what it costs is fitted
+
 
 def join(power: float, *terms: Num) -> Num:
     """Return (sum of terms^p)^(1/p): the smooth maximum, never below the largest term, above it where two are alike."""
@@ -39,9 +41,14 @@ def product_engine(fit: GemmFit, op: Op, flop_per_s: Num) -> Num:
     return 2.0 * op.groups * rows * columns * depth / (fit.peak_frac * flop_per_s)
 
 
+def throttled(fit: GemmFit, engine_s: Num) -> Num:
+    """Return t (1 + loss t / (t + 1 ms)): an engine at work for longer meets the power limit, and clocks fall."""
+    return engine_s * (1.0 + fit.power_loss_frac * engine_s / (engine_s + CONTROL_S))
+
+
 def product_time(fit: GemmFit, op: Op, flop_per_s: Num, bytes_per_s: Num) -> Num:
     """Return the seconds of (grouped) products: join of engine, memory and one wave over the depth, plus the launch."""
-    engine = product_engine(fit, op, flop_per_s)
+    engine = throttled(fit, product_engine(fit, op, flop_per_s))
     memory = op.traffic_bytes / (fit.memory_frac * bytes_per_s)
     single = wave(fit.kernel_s, op.depth, fit.latency_depth_count, fit.latency_power)
     return join(fit.join_power, engine, memory, single) + op.kernels_count * fit.kernel_s
