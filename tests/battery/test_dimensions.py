@@ -76,7 +76,10 @@ def device() -> Device:
     made = with_units(plain)
     fit = made.calibration.gemm["bf16"]
     deep = replace(
-        fit, depth_half_count=fit.depth_half_count * FLOP, latency_depth_count=fit.latency_depth_count * FLOP
+        fit,
+        depth_half_count=fit.depth_half_count * FLOP,
+        latency_depth_count=fit.latency_depth_count * FLOP,
+        join_power=2.0,  # a root of a power that is rounded is not quite a second
     )
     return replace(made, calibration=replace(made.calibration, gemm={"bf16": deep}))
 

@@ -182,11 +182,13 @@ def test_more_work_never_takes_less_time(kind: str, name: str, axis: int) -> Non
 @EVERY_AXIS
 @EVERY_CASE
 def test_time_is_continuous(kind: str, name: str, axis: int) -> None:
-    """A millionth more work costs at most a millionth more time: there are no steps, and nothing is superlinear."""
+    """A millionth more work costs a millionth more time at most, but for what the power limit adds: no steps."""
+    fits = DEVICES[name].calibration.gemm.values()
+    most = 1.0 + max(fit.power_loss_frac for fit in fits) / 4.0  # how much faster t (1 + loss t / (t + t_p)) grows
     for middle in MIDDLES:
         spent = np.asarray(op_time(KINDS[kind].along(axis, SIZES, middle), DEVICES[name]))
         nudged = np.asarray(op_time(KINDS[kind].along(axis, SIZES * (1.0 + 1e-6), middle), DEVICES[name]))
-        assert np.all(nudged <= spent * (1.0 + 1.001e-6))
+        assert np.all(nudged <= spent * (1.0 + 1.001e-6 * most))
 
 
 @settings(max_examples=60, deadline=None)

@@ -22,7 +22,8 @@ class GemmFit:
     `peak_frac` of the engine and `memory_frac` of the bandwidth are the best shares; each axis loses half of the engine
     at its half size. A single wave of tiles walks the depth: it takes as long as the launch (`kernel_s`) at
     `latency_depth_count` and grows with the depth to `latency_power`. `join_power` is that of the smooth maximum.
-    `power_loss_frac` is how much longer products of many milliseconds take than their rate says, 0 where not known.
+    `power_loss_frac` is how much longer products of many milliseconds take than their rate says, 0 where not known;
+    half of it is lost at `power_s`, which is assumed: about what a power controller takes to lower clocks.
     """
 
     peak_frac: float
@@ -35,6 +36,7 @@ class GemmFit:
     latency_power: float
     join_power: float
     power_loss_frac: float = 0.0
+    power_s: float = 1e-3
 
 
 @record

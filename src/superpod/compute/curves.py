@@ -9,8 +9,6 @@ from superpod.catalog.calibration import AttentionFit, DecodeFit, GemmFit
 from superpod.result import Num
 from superpod.workload.op import LINEAR, AttentionShape, Op
 
-CONTROL_S = 1e-3  # about what a power controller takes to lower clocks; what it costs is fitted
-
 
 def join(power: float, *terms: Num) -> Num:
     """Return (sum of terms^p)^(1/p): the smooth maximum, never below the largest term, above it where two are alike."""
@@ -42,8 +40,8 @@ def product_engine(fit: GemmFit, op: Op, flop_per_s: Num) -> Num:
 
 
 def throttled(fit: GemmFit, engine_s: Num) -> Num:
-    """Return t (1 + loss t / (t + 1 ms)): an engine at work for longer meets the power limit, and clocks fall."""
-    return engine_s * (1.0 + fit.power_loss_frac * engine_s / (engine_s + CONTROL_S))
+    """Return t (1 + loss t / (t + t_power)): an engine at work for longer meets the power limit, and clocks fall."""
+    return engine_s * (1.0 + fit.power_loss_frac * engine_s / (engine_s + fit.power_s))
 
 
 def product_time(fit: GemmFit, op: Op, flop_per_s: Num, bytes_per_s: Num) -> Num:
