@@ -1,13 +1,14 @@
 """A link family's efficiencies from measured collectives: fitted, checked on rows left out, written as a link file."""
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from superpod.calibrate.measurements import COLLECTIVES, Measurement
+from superpod.calibrate.toml_text import borrowed_note, quoted, value_text
 from superpod.catalog.calibration import LinkCalibration, Regime
 from superpod.catalog.provenance import Fact
 from superpod.errors import MeasurementError
@@ -23,12 +24,16 @@ SOFT, STAY, NUDGE, ENOUGH, TRIES = 0.05, 1e-3, 1e-4, 1e-3, 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KindError:
-    """Absolute relative errors of one collective on rows that took no part in the fit that predicts them."""
+    """Absolute relative errors of one collective on rows that took no part in the fit that predicts them.
+
+    `band_frac` is e^P90 - 1 of |log(predicted / measured)|, as readers take a band.
+    """
 
     kind: str
     rows_count: int
     median_frac: float
     p90_frac: float
+    band_frac: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,8 +47,8 @@ class LinkFit:
 
     @property
     def band_frac(self) -> float:
-        """The largest P90 of all collectives."""
-        return max(error.p90_frac for error in self.errors)
+        """The largest band of all collectives."""
+        return max(error.band_frac for error in self.errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +68,15 @@ class _Rows:
 
 
 def fit_link(measurements: Sequence[Measurement], fabric: Fabric) -> LinkFit:
-    """Return the link of a one-tier fabric with the numbers that its measured collectives decide.
+    """Return the link of a fabric's innermost tier with the numbers that its measured collectives decide.
 
     Least squares of log errors, softly, so that one slow row moves nothing; numbers that no row decides stay those of
     the link that the fabric has, the relative. Errors are cross-validated: each rank count is predicted from a fit to
     the others, or every other size where there is one rank count. Raises MeasurementError where no row is a collective,
     or where a group does not fit.
     """
+    inside = fabric.tiers[0].ranks_count
+    fabric = replace(fabric, tiers=fabric.tiers[:1], ranks_per_pod=inside, pods_count=1.0, hosts=None)
     rows = _columns(measurements, fabric)
     start = _start(fabric.tiers[0].link, rows)
     values = _fitted(fabric, start, rows)
@@ -78,43 +85,59 @@ def fit_link(measurements: Sequence[Measurement], fabric: Fabric) -> LinkFit:
     for group in np.unique(groups):
         out = groups == group
         made = _fitted(fabric, start, rows.where(~out)) if not np.all(out) else start
-        errors[out] = np.abs(_predicted(fabric, made, rows.where(out)) / rows.time_s[out] - 1.0)
-    found = tuple(
-        KindError(
-            kind=kind,
-            rows_count=int(np.sum(rows.kind == kind)),
-            median_frac=float(np.median(errors[rows.kind == kind])),
-            p90_frac=float(np.quantile(errors[rows.kind == kind], 0.9)),
-        )
-        for kind in COLLECTIVES
-        if np.any(rows.kind == kind)
-    )
+        errors[out] = _predicted(fabric, made, rows.where(out)) / rows.time_s[out] - 1.0
+    found = tuple(_error(kind, errors[rows.kind == kind]) for kind in COLLECTIVES if np.any(rows.kind == kind))
     return LinkFit(link=_moved(fabric.tiers[0].link, values), values=values, errors=found, left_out=left_out)
 
 
+def _error(kind: str, errors: Floats) -> KindError:
+    sizes = np.abs(errors)
+    return KindError(
+        kind=kind,
+        rows_count=len(errors),
+        median_frac=float(np.median(sizes)),
+        p90_frac=float(np.quantile(sizes, 0.9)),
+        band_frac=float(np.expm1(np.quantile(np.abs(np.log1p(errors)), 0.9))),
+    )
+
+
 def link_toml(fit: LinkFit, link_id: str, *, name: str, version: str, measured_on: str) -> str:
-    """Return a link file: fitted numbers with their error, the others as the relative has them, named as borrowed."""
+    """Return a link file: fitted numbers with their error, the others as the relative has them, named as borrowed.
+
+    A relative of the same id is an edition that this one replaces.
+    """
     link = fit.link
     error = "; ".join(
         f"{row.kind} {row.rows_count} rows, median {row.median_frac:.1%}, P90 {row.p90_frac:.1%}" for row in fit.errors
     )
     note = f"fitted to collectives of {measured_on}; {fit.left_out}: {error}"
-    facts = {path: _borrowed(fact, link.id) for path, fact in link.facts.items() if fact.value is not None}
-    facts |= {path: Fact(value=value, kind="computed", note=note) for path, value in fit.values.items()}
-    facts["band_frac"] = Fact(value=fit.band_frac, kind="computed", note=f"largest P90, {fit.left_out}")
-    lines = ["schema = 1", f"id = {json.dumps(link_id)}", f"version = {json.dumps(version)}"]
-    lines += [f"name = {_text(name)}", f"borrowed_from = {json.dumps(link.id)}"]
-    lines.append(f"algorithms = {json.dumps(list(link.algorithms))}")
+    whose = f"{link.id} {link.version}"
+    facts = {path: _lent(fact, whose) for path, fact in link.facts.items() if fact.value is not None}
+    facts |= {path: {"value": value, "kind": "computed", "note": note} for path, value in fit.values.items()}
+    told = f"largest e^P90 - 1 of the log errors, {fit.left_out}"
+    facts["band_frac"] = {"value": fit.band_frac, "kind": "computed", "note": told}
+    lines = ["schema = 1", f"id = {quoted(link_id)}", f"version = {quoted(version)}", f"name = {quoted(name)}"]
+    lines += [f"borrowed_from = {quoted(link.id)}"] if link.id != link_id else []
+    lines.append(f"algorithms = {value_text(link.algorithms)}")
     sections: dict[str, list[str]] = {}
     for path, fact in facts.items():
         section, _, leaf = path.rpartition(".")
-        sections.setdefault(section, []).append(f"{leaf} = {_inline(fact)}")
+        sections.setdefault(section, []).append(f"{leaf} = {value_text(fact)}")
     lines += sections.pop("", [])
     for regime in link.regimes:
-        lines += ["", "[[regimes]]", f"name = {json.dumps(regime.name)}", *sections.pop(f"regimes.{regime.name}")]
+        lines += ["", "[[regimes]]", f"name = {quoted(regime.name)}", *sections.pop(f"regimes.{regime.name}")]
     for section, rows in sections.items():
         lines += ["", f"[{section}]", *rows]
     return "\n".join(lines) + "\n"
+
+
+def _lent(fact: Fact, whose: str) -> dict[str, Any]:
+    """Return a relative's fact as a table; what the user gave in passing has no source, so it is an assumption."""
+    given = {name: getattr(fact, name) for name in ("value", "low", "high", "kind", "source", "conflict", "basis")}
+    kept = {name: value for name, value in given.items() if value not in {None, ""}}
+    if fact.kind not in {"computed", "assumed"} and not fact.source:
+        kept["kind"] = "assumed"
+    return {**kept, "note": borrowed_note(fact.note, whose)}
 
 
 def _columns(measurements: Sequence[Measurement], fabric: Fabric) -> _Rows:
@@ -125,11 +148,12 @@ def _columns(measurements: Sequence[Measurement], fabric: Fabric) -> _Rows:
             "no row is a collective", where="measurements", hint=f"kinds are {', '.join(COLLECTIVES)}"
         )
     ranks = np.array([row.ranks or 0.0 for row in found])
-    if len(fabric.tiers) > 1 or np.any(ranks > fabric.ranks_count) or np.any(ranks <= 1.0):
+    most = fabric.tiers[0].ranks_count
+    if np.any(ranks > most) or np.any(ranks <= 1.0):
         raise MeasurementError(
-            f"found groups of {ranks.min():g} to {ranks.max():g} ranks, expected 2 to {fabric.ranks_count:g}",
+            f"found groups of {ranks.min():g} to {ranks.max():g} ranks, expected 2 to {most:g}",
             where="measurements",
-            hint="collectives inside one scale-up tier can be fitted, on a pod that holds them",
+            hint="collectives inside the innermost tier of a pod can be fitted, on a pod that holds them",
         )
     return _Rows(
         kind=np.array([row.kind for row in found]),
@@ -236,23 +260,3 @@ def _regime(row: Regime, name: str, leaf: str, value: float) -> Regime:
     if row.name != name:
         return row
     return replace(row, base_s=value) if leaf == "base_s" else replace(row, step_s=value)
-
-
-def _borrowed(fact: Fact, link_id: str) -> Fact:
-    return (
-        fact if fact.note.startswith("borrowed from") else replace(fact, note=f"borrowed from {link_id}: {fact.note}")
-    )
-
-
-def _inline(fact: Fact) -> str:
-    """Return a fact as an inline table."""
-    cells = [f"value = {fact.value!r}"]
-    cells += [f"{key} = {edge!r}" for key, edge in (("low", fact.low), ("high", fact.high)) if edge is not None]
-    cells += [f"kind = {json.dumps(fact.kind)}"]
-    cells += [f"source = {json.dumps(fact.source)}"] if fact.source else []
-    return "{ " + ", ".join([*cells, f"note = {_text(fact.note)}"]) + " }"
-
-
-def _text(words: str) -> str:
-    """Return a TOML basic string, whose escapes are JSON's."""
-    return json.dumps(words, ensure_ascii=False)

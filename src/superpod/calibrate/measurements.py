@@ -6,7 +6,7 @@ reads it.
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from io import StringIO
 from pathlib import Path
@@ -30,6 +30,27 @@ REQUIRED: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(COLLECTIVES, ("ranks", "bytes")),
 }
 WORDS = ("kind", "dtype", "kv_dtype", "chip", "software")
+WHOLE = (
+    "groups",
+    "rows",
+    "columns",
+    "depth",
+    "sequences",
+    "query_tokens",
+    "keys",
+    "heads",
+    "kv_heads",
+    "head_dim",
+    "value_dim",
+    "ranks",
+    "bytes",
+    "repeats_count",
+)
+COUNT_MAX, BYTES_MAX = 1e9, 1e16  # no operator has such sizes; their products stay within a float
+# Bytes of an element, fp4 with its block scales. What a product's row may say, and what a cache's.
+ELEMENT_BYTES = {"bf16": 2.0, "fp16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0, "fp4": 0.5625}
+CACHE_DTYPES = ("bf16", "fp16", "fp8", "int8")
+SEPARATOR = "; "  # in the software column, before the kernel that ran
 WORST_SHOWN = 8
 
 
@@ -41,7 +62,7 @@ class Measurement:
     `bf16`, `fp8` (a scale a tensor or a row), `fp8_block`. Attention runs `query_tokens` queries a sequence over `keys`
     keys; for `mla_decode` head_dim is the width of the latent with its rotary part and value_dim that of the latent.
     `bytes` is read and written, or of a collective the message a rank holds (nccl-tests' size). `spread_frac` is
-    (P90 - P10) / median over `repeats_count` repeats.
+    (P90 - P10) / median over `repeats_count` repeats. `software` ends with the kernel that ran.
     """
 
     kind: str
@@ -85,17 +106,16 @@ def read_measurements(path: Path) -> tuple[Measurement, ...]:
 
 def parse_measurements(text: str, *, where: str) -> tuple[Measurement, ...]:
     """Return the measurements that a CSV text holds; `where` names it in errors."""
-    reader = csv.reader(StringIO(text, newline=""))
-    header = next(reader, None)
+    lines = cells_of(text, where)
+    _, header = next(lines, (0, None))
     if header is None:
         raise MeasurementError("is empty", where=where, hint=f"the first line is the header: {','.join(COLUMNS)}")
     check_header(header, where)
     rows: list[Measurement] = []
     problems: list[str] = []
-    for cells in reader:
+    for line, cells in lines:
         if not any(cell.strip() for cell in cells):
             continue
-        line = reader.line_num
         if len(cells) != len(header):
             problems.append(f"line {line}: found {len(cells)} fields, expected {len(header)} as in the header")
             continue
@@ -113,6 +133,23 @@ def parse_measurements(text: str, *, where: str) -> tuple[Measurement, ...]:
     if not rows:
         raise MeasurementError("has a header and no rows", where=where, hint="`superpod measure` writes such a file")
     return tuple(rows)
+
+
+def cells_of(text: str, where: str) -> Iterator[tuple[int, list[str]]]:
+    """Yield the fields of each record with the line that it ends on; MeasurementError where quotes do not pair."""
+    reader = csv.reader(StringIO(text, newline=""), strict=True)
+    begun = 1
+    while True:
+        try:
+            cells = next(reader, None)
+        except csv.Error as error:
+            raise MeasurementError(
+                f"line {begun}: is no CSV: {error}, expected fields whose quotes pair", where=where, hint="see RFC 4180"
+            ) from None
+        if cells is None:
+            return
+        begun = reader.line_num + 1
+        yield reader.line_num, cells
 
 
 def check_header(header: Sequence[str], where: str) -> None:
@@ -147,7 +184,26 @@ def parse_row(cells: dict[str, str]) -> tuple[Measurement | None, list[str]]:
         for column in ("time_s", "chip", *REQUIRED.get(kind, ()))
         if not cells.get(column, "").strip()
     )
+    problems.extend(contradictions(kind, values))
     return (None if problems else Measurement(**values)), problems  # type: ignore[arg-type]
+
+
+def contradictions(kind: str, values: Mapping[str, object]) -> Iterator[str]:
+    """Yield what fields of a row say against each other, or against its kind."""
+    known = {"dtype": tuple(ELEMENT_BYTES), "kv_dtype": CACHE_DTYPES}
+    for column, words in known.items():
+        if column in values and "dtype" in REQUIRED.get(kind, ()) and values[column] not in words:
+            yield f"column {column}: found {values[column]!r}, expected one of {', '.join(words)}"
+    if values.get("causal") and over(values, "query_tokens", "keys"):
+        yield f"column query_tokens: found more than the {values['keys']:g} keys, expected at most as many where causal"
+    if over(values, "kv_heads", "heads"):
+        yield f"column kv_heads: found more than the {values['heads']:g} heads, expected at most as many"
+
+
+def over(values: Mapping[str, object], one: str, other: str) -> bool:
+    """Return whether both numbers are there and the first is the larger."""
+    first, second = values.get(one), values.get(other)
+    return isinstance(first, float) and isinstance(second, float) and first > second
 
 
 def parse_cell(column: str, text: str) -> object:
@@ -165,7 +221,19 @@ def parse_cell(column: str, text: str) -> object:
         raise ValueError("a number") from None
     if not math.isfinite(number) or number < 0.0 or (number == 0.0 and column != "spread_frac"):
         raise ValueError("zero or more" if column == "spread_frac" else "a positive number")
+    most = BYTES_MAX if column == "bytes" else COUNT_MAX
+    if column in WHOLE and not (number.is_integer() and number <= most):
+        raise ValueError(f"a whole number up to {most:.0e}")
     return number
+
+
+def software_of(row: Measurement) -> str:
+    """Return what ran a row, without the kernel that ends the column.
+
+    >>> software_of(Measurement(kind="launch", time_s=1e-6, chip="h100", software="torch 2.9, cuda 13; eager"))
+    'torch 2.9, cuda 13'
+    """
+    return row.software.rpartition(SEPARATOR)[0] or row.software
 
 
 def format_measurements(rows: Iterable[Measurement]) -> str:

@@ -8,8 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from superpod.calibrate.measurements import (
+    COLLECTIVES,
     COPY,
     DECODE,
+    ELEMENT_BYTES,
     ELEMENTWISE,
     GEMM,
     LATENT_DECODE,
@@ -33,7 +35,8 @@ FORMATS: dict[str, str] = {
     "fp4": "fp4",
     "int8": "int8",
 }
-ELEMENT_BYTES = {"bf16": 2.0, "fp8": 1.0, "fp8_block": 1.0, "int8": 1.0, "fp4": 0.5625}  # with fp4's block scales
+ATTENTION = (PREFILL, DECODE, LATENT_DECODE)
+WIDE = ("", "bf16", "fp16")
 CURVE_OF_KIND = {
     PREFILL: "attention",
     DECODE: "decode",
@@ -41,7 +44,6 @@ CURVE_OF_KIND = {
     ELEMENTWISE: "elementwise",
     COPY: "elementwise",
     SOFTMAX: "softmax",
-    LAUNCH: "launch",
 }
 
 
@@ -116,7 +118,9 @@ def _pick(value: Any, chosen: npt.NDArray[np.int64], size: int) -> Any:
 
 
 def curve_of(row: Measurement) -> str:
-    """Return the curve that a row belongs to; empty for a collective. Raises MeasurementError for an unknown format."""
+    """Return the curve that a row belongs to; empty for none. Raises MeasurementError for an unknown format."""
+    if without_curve(row):
+        return ""
     if row.kind == PREFILL and row.value_dim is not None and row.value_dim != row.head_dim:
         return "latent_attention"
     if row.kind != GEMM:
@@ -126,6 +130,37 @@ def curve_of(row: Measurement) -> str:
             f"column dtype: found {row.dtype!r}, expected one of {', '.join(FORMATS)}", hint="of a product"
         )
     return f"{'experts' if (row.groups or 1.0) > 1.0 else 'gemm'}.{FORMATS[row.dtype]}"
+
+
+def without_curve(row: Measurement) -> str:
+    """Return what a row is that no curve is fitted to, in words; empty where it has one.
+
+    Curves of attention compute in 16 bits: over a narrow cache too in decode, whose traffic has the cache's bytes.
+    """
+    if row.kind == LAUNCH or row.kind in COLLECTIVES:
+        return row.kind
+    if row.kind in ATTENTION and row.dtype not in WIDE:
+        return f"{row.kind} that computes in {row.dtype}"
+    if row.kind == PREFILL and row.kv_dtype not in WIDE:
+        return f"{row.kind} over caches of {row.kv_dtype}"
+    return ""
+
+
+def narrow_experts(curve: str) -> bool:
+    """Return whether a curve is of grouped products in a narrow format, which holds the quantising of their inputs."""
+    kind, _, key = curve.partition(".")
+    return kind == "experts" and ELEMENT_BYTES[key] < ELEMENT_BYTES["bf16"]
+
+
+def with_quantising(samples: Samples, curve: str, memory_frac: float, kernel_s: float) -> Samples:
+    """Return bare grouped products with the quantising of their inputs added to the times of all believable rows.
+
+    It is an elementwise kernel: 2 bytes read and the narrow ones written an element of the inputs.
+    """
+    (part,) = samples.parts
+    moved_bytes = part.groups * part.rows * part.depth * (2.0 + ELEMENT_BYTES[curve.partition(".")[2]])
+    spent_s = moved_bytes / (memory_frac * samples.bytes_per_s) + kernel_s
+    return replace(samples, time_s=samples.time_s + np.asarray(spent_s, dtype=float))
 
 
 def product(rows: Num, columns: Num, depth: Num, groups: Num, key: str) -> Op:
@@ -267,7 +302,7 @@ def _attention_rows(rows: Sequence[Measurement], column: dict[str, FloatArray], 
         head_dim=column["head_dim"],
         value_dim=value_dim,
         causal=np.zeros(size) if decode else np.nan_to_num(column["causal"]),
-        kv_bytes=np.array([1.0 if row.kv_dtype in {"fp8", "int8"} else 2.0 for row in rows]),
+        kv_bytes=np.array([ELEMENT_BYTES[row.kv_dtype or "bf16"] for row in rows]),
         window=np.full(size, np.inf),
         decode=decode,
         form=ops.LATENT if latent else ops.FULL,

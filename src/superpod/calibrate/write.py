@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from superpod.calibrate.fit import CURVES, Fitted
+from superpod.calibrate.toml_text import borrowed_note, quoted, value_text
 from superpod.units import significant
 
 Tree = Mapping[str, Any]
@@ -39,28 +40,40 @@ def calibration_text(
 ) -> str:
     """Return the TOML text of a calibration; what no curve was fitted to is the base's, and its note says the lender.
 
-    No lender: the base is the file's own last edition, which keeps its words.
-    `ranges` says by curve between which sizes its rows lie.
+    No lender: the base is the file's own last edition, which keeps its words. A lender of the file's own name is an
+    edition that this one replaces. `ranges` says by curve between which sizes its rows lie.
     """
-    tables = [f"[{key}]\n{_table(key, fitted, provenance, base, lender, ranges)}" for key in _keys(fitted, base)]
-    whole = {key.partition(".")[0] for key in fitted}
-    missing = [key for key in (*TABLES, "elementwise") if key not in whole]
+    whose = f"{lender} {base['version']}" if lender else ""
+    tables = [f"[{key}]\n{_table(key, fitted, provenance, base, whose, ranges)}" for key in _keys(fitted, base)]
     lines = [
         "schema = 1",
-        f'id = "{name}"',
-        f'version = "{version}"',
-        f'name = "{title}"',
-        *([f'borrowed_from = "{lender}"'] if lender and (missing or not whole & set(KEYED)) else []),
-        f"note = {_quoted(note)}",
-        *_scalars(fitted, provenance, base, lender),
+        f"id = {quoted(name)}",
+        f"version = {quoted(version)}",
+        f"name = {quoted(title)}",
+        *([f"borrowed_from = {quoted(lender)}"] if lender not in {"", name} else []),
+        f"note = {quoted(note)}",
+        *_scalars(fitted, provenance, base, whose),
+        _band(fitted, base, whose),
     ]
     return "\n".join(lines) + "\n\n" + "\n".join(tables)
 
 
-def log_p90(fitted: Sequence[Fitted]) -> float:
-    """Return the P90 of |log(predicted / measured)| over the held-out rows of all curves."""
+def band_frac(fitted: Sequence[Fitted]) -> float:
+    """Return by what share nine in ten held-out rows of all curves are off at most, up or down: e^P90 - 1.
+
+    P90 is that of |log(predicted / measured)|; readers take a band as log(1 + band).
+    """
     logs = np.concatenate([np.abs(np.log1p(fit.errors_frac)) for fit in fitted])
-    return float(np.quantile(logs, 0.9))
+    return float(np.expm1(np.quantile(logs, 0.9)))
+
+
+def _band(fitted: Mapping[str, Fitted], base: Tree, whose: str) -> str:
+    """Return the band; never below the lender's, whose numbers answer for what no curve was fitted to."""
+    own, lent = band_frac(list(fitted.values())), float(base["band_frac"]["value"]) if whose else 0.0
+    note = "e^P90 - 1 of the log error of all fits on held-out shapes"
+    if lent > own:
+        note = f"that of {whose}, from which the rest is borrowed; of the own fits on held-out shapes: {own:.2g}"
+    return f'band_frac = {{ value = {significant(max(own, lent), 2)}, kind = "computed", note = {quoted(note)} }}'
 
 
 def _keys(fitted: Mapping[str, Fitted], base: Tree) -> list[str]:
@@ -99,7 +112,7 @@ def summary(fit: Fitted) -> str:
 
 
 def _scalars(fitted: Mapping[str, Fitted], provenance: Provenance, base: Tree, whose: str) -> list[str]:
-    """Return the file's bare facts: of elementwise kernels and softmax where measured, else the base's; the band."""
+    """Return the file's bare facts: of elementwise kernels and softmax where measured, else the base's."""
     found: dict[str, str] = {}
     moved = fitted.get("elementwise")
     if moved is not None:
@@ -111,31 +124,16 @@ def _scalars(fitted: Mapping[str, Fitted], provenance: Provenance, base: Tree, w
         found["softmax_memory_frac"] = _fact(
             soft.values["memory_frac"], provenance, f"{provenance.words}: {summary(soft)}"
         )
-    lines = [f"{name} = {found.get(name) or _borrowed(base[name], whose)}" for name in SCALARS]
-    band = log_p90(list(fitted.values()))
-    lines.append(
-        f'band_frac = {{ value = {significant(band, 2)}, kind = "computed", '
-        f'note = "P90 of the log error of all fits on held-out shapes" }}'
-    )
-    return lines
+    return [f"{name} = {found.get(name) or _borrowed(base[name], whose)}" for name in SCALARS]
 
 
 def _fact(value: float, provenance: Provenance, note: str) -> str:
-    source = f', source = "{provenance.source}"' if provenance.source else ""
-    return f'{{ value = {float(f"{value:.{DIGITS}g}"):g}, kind = "{provenance.kind}"{source}, note = {_quoted(note)} }}'
+    fact: dict[str, Any] = {"value": float(f"{value:.{DIGITS}g}"), "kind": provenance.kind}
+    if provenance.source:
+        fact["source"] = provenance.source
+    return value_text({**fact, "note": note})
 
 
 def _borrowed(fact: Mapping[str, Any], whose: str) -> str:
     """Return a fact of the base as an inline table, its note saying whose it is."""
-    note = str(fact.get("note", ""))
-    said = note
-    if whose and not note.startswith("borrowed from"):
-        said = f"borrowed from {whose}: {note}" if note else f"borrowed from {whose}"
-    items = {**fact, "note": said}.items()
-    return "{ " + ", ".join(f"{k} = {_quoted(v) if isinstance(v, str) else f'{v:g}'}" for k, v in items) + " }"
-
-
-def _quoted(text: str) -> str:
-    """Return a TOML basic string."""
-    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", " ")
-    return f'"{escaped}"'
+    return value_text({**fact, "note": borrowed_note(str(fact.get("note", "")), whose)})

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, fields
 
+from superpod.calibrate import measurements
 from superpod.calibrate.measurements import (
     COLLECTIVES,
     COPY,
@@ -10,6 +11,7 @@ from superpod.calibrate.measurements import (
     GEMM,
     LAUNCH,
     PREFILL,
+    SEPARATOR,
     SOFTMAX,
     Measurement,
 )
@@ -18,10 +20,9 @@ from superpod.measure.timing import Timing
 ATTENTION = (PREFILL, DECODE)
 STREAMED = (ELEMENTWISE, SOFTMAX, COPY)
 KINDS = (GEMM, *ATTENTION, *STREAMED, LAUNCH, *COLLECTIVES)
-ELEMENT_BYTES = {"bf16": 2, "fp16": 2, "fp8": 1, "int8": 1}
+ELEMENT_BYTES = {dtype: int(measurements.ELEMENT_BYTES[dtype]) for dtype in ("bf16", "fp16", "fp8", "int8")}
 RECORDED_AS = {"fp16": "bf16"}  # both run on the 16-bit engine; the software column says which one ran
 EAGER, GRAPH = "eager", "graph"
-SEPARATOR = "; "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,6 +42,9 @@ PROMPT = Measurement(
 )
 
 
+HEADS = "kind,dtype,kv_dtype,sequences,query_tokens,keys,heads,kv_heads,head_dim,causal,time_s,chip"
+
+
 def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_text(format_measurements([PRODUCT, PROMPT]), encoding="utf-8", newline="")
@@ -67,6 +70,17 @@ def test_the_header_names_every_column() -> None:
         ("kind,time_s,chip\nlaunch,nan,c\n", "expected a positive number"),
         ("kind,time_s,chip\ncopy,1e-6,c\n", "column bytes: found nothing, expected a value for copy"),
         ("kind,causal,time_s,chip\nlaunch,maybe,1e-6,c\n", "expected true or false"),
+        ('kind,time_s,chip\nlaunch,1e-6,"c\n', "line 2: is no CSV"),
+        ("kind,time_s,chip\nlaunch,1e-6," + "c" * 200_000, "line 2: is no CSV"),
+        ("kind,bytes,time_s,chip\ncopy,1.5,1e-6,c\n", "line 2, column bytes: found '1.5', expected a whole number"),
+        ("kind,bytes,time_s,chip\ncopy,1e200,1e-6,c\n", "expected a whole number up to 1e+16"),
+        (
+            "kind,dtype,rows,columns,depth,time_s,chip\ngemm,fp3,1,1,1,1e-6,c\n",
+            "line 2, column dtype: found 'fp3', expected one of bf16",
+        ),
+        (f"{HEADS}\nattention_prefill,bf16,fp4,1,8,8,2,1,64,true,1e-6,c\n", "column kv_dtype: found 'fp4'"),
+        (f"{HEADS}\nattention_prefill,bf16,bf16,1,9,8,2,1,64,true,1e-6,c\n", "more than the 8 keys"),
+        (f"{HEADS}\nattention_prefill,bf16,bf16,1,8,8,2,3,64,true,1e-6,c\n", "more than the 2 heads"),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(text: str, said: str) -> None:
