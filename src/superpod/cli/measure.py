@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -32,7 +33,9 @@ Examples:
   superpod measure --out h100.csv --grid full --budget 60min --resume
   superpod measure --out h100-links.csv --kinds collectives --ranks 2,4,8
   torchrun --nproc-per-node 8 -m superpod measure --out links.csv --kinds collectives
-Then: superpod calibrate h100.csv
+Then:
+  superpod calibrate h100.csv --chip h100-sxm --out mine/calibration/nvidia-hopper.toml
+  superpod calibrate h100-links.csv --pod hgx-h100 --link mine/links/nvlink4.toml
 """
 
 
@@ -47,7 +50,7 @@ Then: superpod calibrate h100.csv
 )
 @click.option(
     "--device",
-    type=click.Choice(("cuda", "npu", "cpu")),
+    type=click.Choice(DEVICES),
     help="The device; ROCm is `cuda`.  [default: the best there is]",
 )
 @click.option("--kinds", metavar="A,B", help=f"Only these: {WORDS}, or kinds of the file.")
@@ -100,21 +103,20 @@ def question(options: dict[str, Any]) -> Question:
     from superpod.measure.session import Question
 
     try:
-        kinds = kinds_named(words(options["kinds"])) if options["kinds"] else KINDS
+        kinds = KINDS if options["kinds"] is None else kinds_named(words(options["kinds"]))
     except ValueError as error:
         raise click.UsageError(f"--kinds knows no {str(error)!r}; it knows {WORDS}") from None
-    dtypes = words(options["dtypes"])
-    unknown = [word for word in dtypes if word not in DTYPES]
-    if unknown or not dtypes:
-        raise click.UsageError(f"--dtypes knows no {', '.join(map(repr, unknown))}; it knows {', '.join(DTYPES)}")
-    if {"bf16", "fp16"} <= set(dtypes):
-        raise click.UsageError("--dtypes takes bf16 or fp16: the file has one column for both")
+    if not kinds:
+        raise click.UsageError(f"--kinds names none; it knows {WORDS}")
+    dtypes = formats(options["dtypes"])
     ranks = group_sizes(options["ranks"])
     together = [kind for kind in kinds if kind in COLLECTIVES]
     if ranks and not together:
         raise click.UsageError("--ranks is for collectives, which --kinds leaves out")
     if options["kinds"] and together and not ranks and not started_by_torchrun():
         raise click.UsageError("collectives need --ranks N, or torchrun")
+    if started_by_torchrun() and not together:
+        raise click.UsageError("under torchrun (RANK, WORLD_SIZE, MASTER_ADDR) only collectives are measured")
     return Question(
         path=options["path"],
         device=options["device"] or "",
@@ -132,6 +134,19 @@ def question(options: dict[str, Any]) -> Question:
 def words(text: str) -> tuple[str, ...]:
     """Return the words between commas, each once."""
     return tuple(dict.fromkeys(word.strip().lower() for word in text.split(",") if word.strip()))
+
+
+def formats(text: str) -> tuple[str, ...]:
+    """Return the number formats of `--dtypes`; raise a usage error for none, unknown ones, and two in one column."""
+    dtypes = words(text)
+    unknown = [word for word in dtypes if word not in DTYPES]
+    if not dtypes:
+        raise click.UsageError(f"--dtypes names none; it knows {', '.join(DTYPES)}")
+    if unknown:
+        raise click.UsageError(f"--dtypes knows no {', '.join(map(repr, unknown))}; it knows {', '.join(DTYPES)}")
+    if {"bf16", "fp16"} <= set(dtypes):
+        raise click.UsageError("--dtypes takes bf16 or fp16: the file has one column for both")
+    return dtypes
 
 
 def group_sizes(text: str | None) -> tuple[int, ...]:
@@ -191,12 +206,23 @@ def summary(outcome: Outcome) -> Page:
     if notes:
         blocks.append(Text(title="Left out", lines=tuple(notes), bullets=True))
     if outcome.rows_count:
-        blocks.append(Text(title="Next", lines=(f"superpod calibrate {outcome.path}",)))
+        blocks.append(Text(title="Next", lines=(following(outcome),)))
     return Page(
         title=f"{outcome.chip}: {count(outcome.rows_count)} measurements",
         subtitle=outcome.software,
         blocks=tuple(blocks),
     )
+
+
+def following(outcome: Outcome) -> str:
+    """Return the command that fits what was measured."""
+    kinds = {bool(tally.ranks_count) for tally in outcome.tallies if tally.measured_count} or {False}
+    command = shlex.join(["superpod", "calibrate", str(outcome.path)])
+    if False in kinds:
+        command += " --chip CHIP --out FOLDER/calibration/ID.toml"
+    if True in kinds:
+        command += " --pod POD --link FOLDER/links/ID.toml"
+    return command
 
 
 def row(tally: Tally) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ Heavy imports stand inside functions here and in the verbs: `superpod --help` mu
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 TABLES = ("none", "auto", "all", "trtllm", "sglang", "vllm")
 PRECISIONS = ("auto", "bf16", "fp8", "int8", "fp4")
 CACHE_BYTES = {"auto": 0.0, "bf16": 2.0, "fp8": 1.0}  # bytes of an element; auto: as the number format has it
-DURATION_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0}
+DURATION_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0, "h": 3600.0}
 SIZE_UNITS = {
     "": 1.0,
     "b": 1.0,
@@ -44,6 +45,7 @@ PINS = {
 }
 TRAINING_NAMES = ("batch", "seq", *PINS)
 SERVING_NAMES = ("prompt", "output", "ttft", "tpot", "mode", "mtp", "acceptance")
+RATIO_MAX = 1e4  # a load over the mean is at most the ranks that share it
 OUTPUT_FLAGS = ("--html", "--svg", "--heat-map", "--export")
 
 
@@ -56,7 +58,7 @@ class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new ver
         """Return seconds; fail on anything that is not a positive duration."""
         seconds = parse_duration(str(value))
         if not seconds:
-            self.fail(f"{value!r} is no duration; write seconds as 2, 2s or 500ms", param, ctx)
+            self.fail(f"{value!r} is no duration; write 2, 2s, 500ms, 5min or 1h", param, ctx)
         return seconds
 
 
@@ -188,9 +190,9 @@ def training_work(command: Command) -> Command:
 
 
 def finite(context: click.Context, parameter: click.Parameter, value: float) -> float:
-    """Refuse nan, which lies in no range and outside none."""
-    if value != value:  # noqa: PLR0124  (nan is the number that differs from itself)
-        raise click.BadParameter("nan is not a number", context, parameter)
+    """Refuse what is no number that can be computed with: nan, which lies in no range, infinity, and what overflows."""
+    if not math.isfinite(value) or value > RATIO_MAX:
+        raise click.BadParameter(f"found {value:g}, expected a number up to {RATIO_MAX:,.0f}", context, parameter)
     return value
 
 

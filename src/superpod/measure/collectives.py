@@ -44,21 +44,56 @@ def started_by_torchrun() -> bool:
     return {"RANK", "WORLD_SIZE", "MASTER_ADDR"} <= os.environ.keys()
 
 
+def place_among_ranks() -> tuple[int, int]:
+    """Return the rank that torchrun made of this process, and how many; MeasurementError for no such place."""
+    rank, ranks_count = number_of("RANK"), number_of("WORLD_SIZE")
+    if ranks_count < 2 or rank >= ranks_count:
+        raise MeasurementError(
+            f"found rank {rank} of {ranks_count}, expected 2 ranks or more, counted from 0",
+            where="RANK and WORLD_SIZE",
+            hint="torchrun sets them; unset both to measure one device",
+        )
+    return rank, ranks_count
+
+
+def number_of(name: str, default: int = 0) -> int:
+    """Return a whole number from 0 up of the environment; MeasurementError for anything else."""
+    text = os.environ.get(name, str(default))
+    if not (text.isascii() and text.isdecimal()):
+        raise MeasurementError(
+            f"found {text!r}, expected a whole number from 0 up",
+            where=f"environment variable {name}",
+            hint="torchrun sets it; unset it to measure one device",
+        )
+    return int(text)
+
+
 class CollectiveBackend:
     """One rank of a group; every number that it returns is the largest of all ranks."""
 
     def __init__(self, group: Group, rank: int) -> None:
         devices = device_count(group.device)
-        local = int(os.environ.get("LOCAL_RANK", rank))
+        local = number_of("LOCAL_RANK", rank)
         if group.device != "cpu" and local >= devices:
             raise MeasurementError(f"rank {rank} has no device of its own: {devices} are there", where="--ranks")
         self.device = TorchBackend(group.device, local if group.device != "cpu" else 0, seed=group.seed)
         self.ranks_count = group.ranks_count
-        torch.distributed.init_process_group(
-            LIBRARIES[group.device], init_method=group.meeting, rank=rank, world_size=group.ranks_count
-        )
+        self.meet(group, rank)
         self.software = f"{self.device.software}, {library_text(group.device)}"
         self.chip = self.device.chip
+
+    def meet(self, group: Group, rank: int) -> None:
+        """Meet the other ranks; MeasurementError where they are not found."""
+        try:
+            torch.distributed.init_process_group(
+                LIBRARIES[group.device], init_method=group.meeting, rank=rank, world_size=group.ranks_count
+            )
+        except (RuntimeError, ValueError, OSError) as error:
+            raise MeasurementError(
+                f"cannot meet the other ranks: {first_line(error)}",
+                where=f"rank {rank}",
+                hint="under torchrun, MASTER_ADDR and MASTER_PORT say where rank 0 is",
+            ) from error
 
     @property
     def modes(self) -> tuple[str, ...]:

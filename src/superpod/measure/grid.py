@@ -18,6 +18,7 @@ from superpod.workload.phase import Partition, decode_phase
 from superpod.workload.precision import PRECISIONS
 
 BYTES_16_BIT = 2
+GROUPED_EDGES = ((4096, 2048), (2048, 8192), (8192, 1024))  # columns and depth of grouped products on the lattice
 GROUPS_KINDS = {"attention": (PREFILL, DECODE), "collectives": COLLECTIVES}
 """Words for several kinds at once."""
 
@@ -62,7 +63,7 @@ GRIDS: dict[str, Grid] = {
         models=("llama-3.1-70b", "deepseek-v3"),
         tensor_ranks=(8,),
         expert_ranks=(32,),
-        heads=((32, 8, 128), (8, 1, 128)),
+        heads=((32, 8, 128), (8, 1, 128), (16, 16, 128), (64, 8, 64), (8, 2, 256)),
         prefill=((1, 512, 512), (1, 2048, 2048), (1, 8192, 8192), (8, 1024, 1024), (1, 512, 8192)),
         decode=((1, 1024), (1, 16384), (16, 1024), (16, 8192), (128, 512), (128, 4096)),
         streams=powers(14, 30, 2),
@@ -127,20 +128,21 @@ def cases(
 
 
 def collective_cases(grid: Grid, kinds: Sequence[str], ranks_count: int) -> tuple[Case, ...]:
-    """Return the cases of a group of ranks: each collective over the sweep of message sizes."""
+    """Return the cases of a group of ranks: each collective over the sweep of message sizes.
+
+    A message is the multiple of a 4-byte element for each rank that is nearest to the size, at least one.
+    """
+    share = 4 * ranks_count
+    sizes = dict.fromkeys(max(1, round(size / share)) * share for size in grid.messages)
     return tuple(
-        Case(kind=kind, ranks=ranks_count, bytes=size)
-        for kind in kinds
-        if kind in COLLECTIVES
-        for size in grid.messages
-        if size % (4 * ranks_count) == 0
+        Case(kind=kind, ranks=ranks_count, bytes=size) for kind in kinds if kind in COLLECTIVES for size in sizes
     )
 
 
 def products(grid: Grid, dtypes: Sequence[str], catalogue: Catalogue) -> Iterator[Case]:
     """Yield products: the lattice, grouped ones on its middle, and the weights of models, each with every row count."""
     shapes = [(1, columns, depth) for columns in grid.edges for depth in grid.edges]
-    shapes += [(groups, 4096, 2048) for groups in grid.groups]
+    shapes += [(groups, *edges) for groups in grid.groups for edges in GROUPED_EDGES]
     for name in grid.models:
         for tensor in grid.tensor_ranks:
             for expert in grid.expert_ranks:

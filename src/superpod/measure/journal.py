@@ -4,11 +4,30 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TextIO
 
-from superpod.calibrate.measurements import Measurement, format_measurements, parse_measurements
+from superpod.calibrate.measurements import Measurement, cells_of, check_header, format_measurements, parse_measurements
 from superpod.errors import MeasurementError
 from superpod.measure.case import Case, row_key
 
 PART = ".part"
+
+
+def earlier_rows(path: Path, *, killed: bool) -> tuple[Measurement, ...]:
+    """Return the rows of an earlier run; a run that was killed may have left half a line, or half a header.
+
+    Raises MeasurementError for a file that is none of measurements: it would be written over.
+    """
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise MeasurementError(f"cannot be read: {error}", where=str(path), hint="name another file") from error
+    if killed:
+        header = format_measurements(())
+        text = text[: text.rfind("\n") + 1] if "\n" in text or not header.startswith(text) else ""
+    if not text.strip():
+        return ()
+    head, _, rest = text.partition("\n")
+    check_header(next(cells_of(head.strip(), str(path)))[1], str(path))
+    return parse_measurements(text, where=str(path)) if rest.strip() else ()
 
 
 class Journal:
@@ -39,11 +58,7 @@ class Journal:
             raise MeasurementError(
                 "exists already", where=str(found), hint="--resume adds what it lacks; or name another file"
             )
-        text = found.read_text(encoding="utf-8")
-        whole = text[: text.rfind("\n") + 1]  # a run that was killed may leave half a line
-        if whole.count("\n") <= 1:
-            return ()
-        rows = parse_measurements(whole, where=str(found))
+        rows = earlier_rows(found, killed=found == self.part)
         others = sorted({row.chip for row in rows} - {chip})
         if others:
             raise MeasurementError(

@@ -1,6 +1,5 @@
 """From a question to a file of measurements: one device first, then groups of ranks, within one budget."""
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -11,7 +10,7 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import MeasurementError
 from superpod.measure.backend import Backend
 from superpod.measure.case import KINDS, Case
-from superpod.measure.collectives import Group, run_here, run_ranks, started_by_torchrun
+from superpod.measure.collectives import Group, place_among_ranks, run_here, run_ranks, started_by_torchrun
 from superpod.measure.grid import GRIDS, cases, collective_cases, spread
 from superpod.measure.journal import Journal
 from superpod.measure.outcome import Outcome, refusals, tallies
@@ -128,8 +127,10 @@ def recorded(
 
 def measure_as_rank(question: Question, device: str, told: Told) -> Outcome | None:
     """Measure collectives as one rank of those that torchrun started; the first rank writes the file."""
-    rank, ranks_count = int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"])
+    rank, ranks_count = place_among_ranks()
     kinds = tuple(kind for kind in question.kinds if kind in COLLECTIVES)
+    if not kinds:
+        raise MeasurementError("no kind is a collective", where="torchrun", hint="others are measured on one device")
     group = Group(ranks_count=ranks_count, device=device, seed=question.seed)
     chosen = collective_cases(GRIDS[question.grid], kinds, ranks_count)
     if rank != 0:

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -62,12 +63,28 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Question]:
         ("--ranks two", "numbers from 2 up"),
         ("--ranks 2 --kinds gemm", "--kinds leaves out"),
         ("--kinds collectives", "--ranks N, or torchrun"),
-        ("--budget soon", "is no duration"),
+        ("--budget soon", "5min or 1h"),
+        ("--kinds ,", "names none"),
+        ("--dtypes ,", "names none"),
     ],
 )
 def test_contradictions_are_usage_errors(words: str, says: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main.run(["measure", "--out", "m.csv", *words.split()]) == 2
     assert says in capsys.readouterr().err
+
+
+def test_torchrun_measures_collectives_or_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in (("RANK", "0"), ("WORLD_SIZE", "2"), ("MASTER_ADDR", "localhost")):
+        monkeypatch.setenv(name, value)
+    assert main.run(["measure", "--out", "m.csv", "--kinds", "gemm"]) == 2
+    assert "only collectives" in capsys.readouterr().err
+
+
+def test_hours_are_a_budget(asked: list[Question], tmp_path: Path) -> None:
+    assert main.run(["measure", "--out", str(tmp_path / "m.csv"), "--budget", "1h"]) == 0
+    assert asked[0].budget_s == 3600.0
 
 
 def test_options_become_a_question(asked: list[Question], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -103,7 +120,11 @@ def test_the_summary_says_what_was_left_out() -> None:
     assert any("out of memory" in line for line in left_out.lines)
     assert any("--resume" in line for line in left_out.lines)
     assert isinstance(following, Text)
-    assert following.lines == ("superpod calibrate h100.csv",)
+    assert following.lines == ("superpod calibrate h100.csv --chip CHIP --out FOLDER/calibration/ID.toml",)
+    ranks = replace(TALLY, kind="all_reduce", ranks_count=8)
+    assert verb.following(replace(OUTCOME, tallies=(ranks,))) == (
+        "superpod calibrate h100.csv --pod POD --link FOLDER/links/ID.toml"
+    )
 
 
 def test_help_needs_no_pytorch() -> None:

@@ -5,7 +5,9 @@ from itertools import pairwise
 
 import pytest
 
+from superpod.calibrate.fit import CURVES
 from superpod.calibrate.measurements import COLLECTIVES, GEMM
+from superpod.calibrate.samples import curve_of
 from superpod.catalog.load import Catalogue
 from superpod.measure.case import EAGER, GRAPH, KINDS, Case, row_key
 from superpod.measure.grid import GRIDS, bit_reversed, cases, collective_cases, kinds_named, spread
@@ -31,8 +33,25 @@ def test_products_reach_from_one_row_to_long_prefill_and_hold_model_shapes() -> 
 
 
 def test_messages_divide_among_ranks() -> None:
-    for ranks in (2, 3, 8):
-        assert all(case.bytes % ranks == 0 for case in collective_cases(GRIDS["quick"], COLLECTIVES, ranks))
+    for ranks in (2, 3, 6, 8, 12, 72):
+        found = collective_cases(GRIDS["quick"], COLLECTIVES, ranks)
+        assert all(case.bytes % (4 * ranks) == 0 for case in found)
+        assert len(found) == len(COLLECTIVES) * len(GRIDS["quick"].messages)
+
+
+def test_the_quick_grid_carries_the_fits_that_it_feeds() -> None:
+    """Enough families that the rows left, whichever of them is held out, outnumber the numbers of the curve."""
+    assert len(ALL) == pytest.approx(700, rel=0.06)  # as the guide says
+    families: dict[str, Counter[tuple[int, ...]]] = {}
+    for case in ALL:
+        row = case.row(Timing(median_s=1.0, spread_frac=0.0, repeats_count=3), "chip", "software", "kernel")
+        curve = curve_of(row)
+        shape = (case.columns, case.depth) if case.kind == GEMM else (case.heads, case.kv_heads, case.head_dim)
+        families.setdefault(curve, Counter())[shape if any(shape) else (case.bytes,)] += 1
+    families.pop("")
+    for curve, counts in families.items():
+        assert len(counts) >= 4, curve
+        assert counts.total() - max(counts.values()) > len(CURVES[curve.partition(".")[0]].parameters), curve
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 7, 8, 100])

@@ -10,6 +10,7 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import MeasurementError, SuperpodError
 from superpod.measure import session
 from superpod.measure.case import KINDS, Case
+from superpod.measure.collectives import place_among_ranks
 from superpod.measure.grid import GRIDS, cases, spread
 from superpod.measure.journal import PART, Journal
 from superpod.measure.outcome import Outcome
@@ -127,6 +128,41 @@ def test_a_killed_run_goes_on_from_its_part(tmp_path: Path) -> None:
     ask(path, backend, resume=True)
     assert len(backend.prepared) == len(CHOSEN) - 20
     assert len(read_measurements(path)) == len(CHOSEN)
+
+
+@pytest.mark.parametrize("content", [b"my notes\n", b"my notes", b"\xff\xfe\n1,2\n", b'"kind'])
+def test_a_foreign_file_is_not_resumed(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.csv"
+    path.write_bytes(content)
+    with pytest.raises(MeasurementError, match=r"header|cannot be read|no CSV"):
+        ask(path, FakeBackend(), resume=True)
+    assert path.read_bytes() == content
+    assert [item.name for item in tmp_path.iterdir()] == ["m.csv"]
+
+
+def test_a_finished_file_without_a_last_line_end_loses_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "m.csv"
+    ask(path, FakeBackend(), stop_after=20)
+    path.write_bytes(path.read_bytes().rstrip())
+    backend = FakeBackend()
+    ask(path, backend, resume=True)
+    assert len(backend.prepared) == len(CHOSEN) - 20
+
+
+def test_a_run_killed_in_its_header_begins_anew(tmp_path: Path) -> None:
+    (tmp_path / f"m.csv{PART}").write_text("kind,dty", encoding="utf-8")
+    assert ask(tmp_path / "m.csv", FakeBackend(), resume=True).rows_count == len(CHOSEN)
+
+
+@pytest.mark.parametrize(("rank", "size"), [("abc", "2"), ("0", "-2"), ("0", "1"), ("2", "2")])
+def test_a_place_that_torchrun_cannot_have_given_is_one_error(
+    monkeypatch: pytest.MonkeyPatch, rank: str, size: str
+) -> None:
+    monkeypatch.setenv("RANK", rank)
+    monkeypatch.setenv("WORLD_SIZE", size)
+    with pytest.raises(MeasurementError, match="found") as caught:
+        place_among_ranks()
+    assert "torchrun" in caught.value.hint
 
 
 def test_measurements_are_not_overwritten_nor_mixed(tmp_path: Path) -> None:
