@@ -1,5 +1,6 @@
 """The shipped cases keep their recorded limits, and the limits can be broken."""
 
+import hashlib
 import json
 import time
 from dataclasses import replace
@@ -9,7 +10,8 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.cli.main import run as superpod
-from superpod.validate.bands import SHIPPED, bands_of, exceeded, recorded, text_of
+from superpod.validate.bands import FULL, SHIPPED, bands_of, recorded, text_of
+from superpod.validate.excess import exceeded
 from superpod.validate.point import KINDS, Point, read_points, shipped_points, tree_of
 from superpod.validate.prediction import Prediction
 from superpod.validate.run import predict
@@ -41,7 +43,12 @@ def test_it_takes_less_than_a_minute(timed: tuple[tuple[Prediction, ...], float]
 
 
 def test_no_recorded_limit_is_exceeded(card: Scorecard) -> None:
-    assert not [f"{item.where}: {item.what} {item.found:.3f} > {item.limit:.3f}" for item in card.exceeded]
+    assert not [f"{item.where}: {item.what} {item.found} > {item.limit}" for item in card.exceeded]
+
+
+def test_every_refused_point_is_shown(card: Scorecard) -> None:
+    assert sum(item.refused_count for item in card.tallies) == card.points_count - card.predicted_count
+    assert {(item.kind, item.source) for item in card.tallies} == {(row.kind, row.source) for row in card.predictions}
 
 
 def test_every_predicted_case_has_a_limit(rows: tuple[Prediction, ...]) -> None:
@@ -64,7 +71,9 @@ def test_every_prediction_has_a_band_around_it(rows: tuple[Prediction, ...]) -> 
 
 
 def test_trivial_models_are_beaten_on_the_same_points(card: Scorecard) -> None:
+    """The best constant of each family too, which was fitted to these very points."""
     assert {floor.what for floor in card.floors} == {"training step", "time of a token"}
+    assert {floor.fitted for floor in card.floors} == {False, True}
     assert all(floor.our_median < floor.median and floor.our_p90 < floor.p90 for floor in card.floors)
 
 
@@ -104,21 +113,55 @@ def _pairs(rows: tuple[Prediction, ...], points: tuple[Point, ...]) -> list[tupl
     return [(row, by_id[row.point]) for row in rows]
 
 
-def test_a_file_that_is_far_off_fails_the_command(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """A limit of nothing for the one source of a file: exit code 1, and the limit is named."""
+@pytest.fixture(scope="module")
+def full(validation_points: Path) -> Scorecard:
+    """The whole file that the full limits were recorded on."""
+    held = recorded(FULL)
+    assert hashlib.sha256(validation_points.read_bytes()).hexdigest() == held.sha256, "run: superpod validate --record"
+    return scorecard(predict(Catalogue(), read_points(validation_points)), held, whole=True)
+
+
+@pytest.mark.slow
+def test_no_limit_of_the_full_set_is_exceeded(full: Scorecard) -> None:
+    assert not [f"{item.where}: {item.what} {item.found} > {item.limit}" for item in full.exceeded]
+    assert not full.unlimited
+
+
+@pytest.mark.slow
+def test_refused_points_of_the_full_set_add_up(full: Scorecard) -> None:
+    assert sum(item.refused_count for item in full.tallies) == full.points_count - full.predicted_count
+    assert sum(item.incomplete_count for item in full.tallies) == full.points_count - full.complete_count
+
+
+@pytest.mark.slow
+def test_newer_chips_are_predicted_faster_in_every_pair(full: Scorecard) -> None:
+    """H100 < H200 < B200 < GB200 on the same serving work, Blackwell in FP4 where Hopper has FP8."""
+    kept = {(item.first, item.second): item for item in full.orders if item.kind == "inference"}
+    for pair in (("h200-sxm", "h100-sxm"), ("b200-sxm", "h200-sxm"), ("gb200", "b200-sxm"), ("gb200", "h200-sxm")):
+        assert kept[pair].kept_frac == 1.0
+        assert kept[pair].predicted_ratio > 1.0
+        assert kept[pair].count >= 4
+
+
+def one_case(folder: Path, limit: str) -> list[str]:
+    """Write a file of one point and its limit; return the command that holds it against that."""
     case = next(point for point in shipped_points() if point.id == "seqsel-22b-full")
-    (tmp_path / "points.jsonl").write_text(json.dumps(tree_of(case)) + "\n", encoding="utf-8")
-    (tmp_path / "bands.toml").write_text(
-        f'[full.sources]\n"training|{case.title}: step" = [0.0, 0.0]\n', encoding="utf-8"
-    )
-    monkeypatch.setattr("superpod.validate.bands.RECORDED", tmp_path / "bands.toml")
-    monkeypatch.setattr(recorded, "__defaults__", (tmp_path / "bands.toml",))
-    assert superpod(["validate", "--points", str(tmp_path / "points.jsonl")]) == 1
+    (folder / "points.jsonl").write_text(json.dumps(tree_of(case)) + "\n", encoding="utf-8")
+    (folder / "bands.toml").write_text(f'[full.sources]\n"training|{case.title}: step" = {limit}\n', encoding="utf-8")
+    return ["validate", "--points", str(folder / "points.jsonl"), "--limits", str(folder / "bands.toml")]
+
+
+def test_a_file_that_is_far_off_fails_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A limit of nothing for the one source of a file: exit code 1, and the limit is named."""
+    assert superpod(one_case(tmp_path, "[0.0, 0.0, 1]")) == 1
     shown = capsys.readouterr()
     assert "Limits exceeded" in shown.out
     assert "median error" in shown.err
+
+
+def test_a_part_of_a_source_is_said_and_not_judged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert superpod(one_case(tmp_path, "[0.0, 0.0, 2]")) == 0
+    assert "not judged" in capsys.readouterr().err
 
 
 def test_steps_of_table_5_ran_and_so_fit() -> None:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import check_places, deliver, write_atomically
+from superpod.cli.deliver import deliver
 
 if TYPE_CHECKING:
+    from superpod.validate.bands import Bands
     from superpod.validate.point import Point
     from superpod.validate.scorecard import Scorecard
 
@@ -33,10 +34,9 @@ Examples:
 )
 @click.option("--source", metavar="TEXT", help="Only sources whose title contains this.")
 @click.option("--hardware", metavar="TEXT", help="Only hardware that contains this.")
+@click.option("--limits", type=FILE, metavar="FILE", help="Hold against this file of limits, not the project's own.")
 @click.option("--csv", "csv", type=FILE, metavar="FILE", help="Also write every number as CSV.")
-@click.option(
-    "--page", type=click.Path(file_okay=False, path_type=Path), metavar="DIR", help="Also write the scorecard."
-)
+@click.option("--page", metavar="DIR", help="Also write the scorecard into this folder.")
 @click.option("--record", is_flag=True, help="Write the limits anew, a little above today's errors.")
 @shared.common
 def command(
@@ -44,8 +44,9 @@ def command(
     kinds: str | None,
     source: str | None,
     hardware: str | None,
+    limits: Path | None,
     csv: Path | None,
-    page: Path | None,
+    page: str | None,
     record: bool,
     **options: Any,
 ) -> int:
@@ -53,40 +54,41 @@ def command(
 
     A point is complete where a prediction needs no guess; others count as not predicted, with the reason.
     """
+    from superpod.cli import validate_files as files
     from superpod.cli.validate_page import scorecard_page
+    from superpod.validate.bands import FULL, RECORDED, SHIPPED, recorded
 
-    check_places({"--csv": csv, "--html": options["html"]})
+    filtered = kinds is not None or bool(source or hardware)
+    job = files.Job(points=points, csv=csv, folder=files.folder_of(page), place=limits or RECORDED, record=record)
+    files.refuse_unfit(job, options, filtered=filtered)
+    files.check(job, options["html"], given=limits is not None)
+    held = recorded(SHIPPED if points is None else FULL, job.place)
+    kept = files.kept_full_set(job)
     chosen = choose(points, kinds, source, hardware)
-    whole = not (kinds or source or hardware)
-    refuse_part(record=record, page=page, whole=whole)
-    card = score(chosen, options, full=points is not None, whole=whole)
-    what = f"{points.name}" if points is not None else "the shipped cases"
-    beside = []
-    if csv is not None:
-        from superpod.cli.validate_markdown import csv_text
-
-        beside.append((csv, csv_text(card.predictions)))
+    files.refuse_other(job, chosen, held)
+    digest = files.digest_of(points)
+    same = points is None or digest == held.sha256
+    card = score(chosen, options, held, whole=same and not filtered)
+    beside, eased = files.beside(job, card, kept, digest)
+    what = "the shipped cases" if points is None else points.name
     output = shared.outputs(options)
     deliver("validate", {"scorecard": card}, lambda full: scorecard_page(card, what, full=full), output, beside)
-    if page is not None:
-        write_page(card, page, points)
     if record:
-        write_limits(card, full=points is not None)
+        say_eased(eased)
         return 0
+    say_unjudged(card, held, other=not same)
     return report_excess(card)
 
 
 def choose(points: Path | None, kinds: str | None, source: str | None, hardware: str | None) -> tuple[Point, ...]:
     """Return the points that the options ask for; raise ScenarioError for an unknown kind or an empty choice."""
-    from superpod.errors import ScenarioError, did_you_mean
+    from superpod.errors import ScenarioError
     from superpod.validate.point import KINDS, read_points, shipped_points
 
-    wanted = [word.strip().lower() for word in kinds.split(",")] if kinds else list(KINDS)
-    for word in wanted:
-        if word not in KINDS:
-            hint = did_you_mean(word, KINDS) or f"one of {', '.join(KINDS)}"
-            raise ScenarioError(f"unknown kind {word!r}", where="--kind", hint=hint)
+    wanted = kinds_of(kinds) if kinds is not None else KINDS
     found = read_points(points) if points is not None else shipped_points()
+    if not found:
+        raise ScenarioError("the file holds no points", where=f"--points {points}", hint="one point a line, as JSON")
     kept = tuple(
         point
         for point in found
@@ -99,57 +101,44 @@ def choose(points: Path | None, kinds: str | None, source: str | None, hardware:
     return kept
 
 
-def refuse_part(*, record: bool, page: Path | None, whole: bool) -> None:
-    """Raise ScenarioError where limits or a page are to be written from a part of the points."""
-    from superpod.errors import ScenarioError
+def kinds_of(text: str) -> tuple[str, ...]:
+    """Return the kinds that a list names; raise ScenarioError for one that there is not, or for none."""
+    from superpod.errors import ScenarioError, did_you_mean
+    from superpod.validate.point import KINDS
 
-    if not whole and (record or page is not None):
-        raise ScenarioError(
-            "limits and the page are written from all points",
-            where="--record" if record else "--page",
-            hint="leave out --kind, --source and --hardware",
-        )
+    words = tuple(word for word in (part.strip().lower() for part in text.split(",")) if word)
+    if not words:
+        raise ScenarioError("no kind is named", where="--kind", hint=f"one of {', '.join(KINDS)}")
+    for word in words:
+        if word not in KINDS:
+            hint = did_you_mean(word, KINDS) or f"one of {', '.join(KINDS)}"
+            raise ScenarioError(f"unknown kind {word!r}", where="--kind", hint=hint)
+    return words
 
 
-def score(points: Sequence[Point], options: dict[str, Any], *, full: bool, whole: bool) -> Scorecard:
+def score(points: Sequence[Point], options: dict[str, Any], held: Bands, *, whole: bool) -> Scorecard:
     """Return the scorecard of points, held against the limits of their set."""
-    from superpod.validate.bands import FULL, SHIPPED, recorded
     from superpod.validate.run import predict
     from superpod.validate.scorecard import scorecard
 
-    rows = predict(shared.open_catalogue(options), points)
-    return scorecard(rows, recorded(FULL if full else SHIPPED), whole=whole and not full)
+    catalogue = shared.open_catalogue(options)
+    return scorecard(predict(catalogue, points), held, whole=whole, catalogue=catalogue)
 
 
-def write_page(card: Scorecard, folder: Path, points: Path | None) -> None:
-    """Write the scorecard page and its drawing, and of a run over a file what the page keeps of it."""
-    import datetime
-    import json
-
-    from superpod.cli.scatter import scatter
-    from superpod.cli.validate_markdown import FULL_DRAWING, FULL_SET, full_set, scorecard_markdown
-
-    folder.mkdir(parents=True, exist_ok=True)
-    if points is not None:
-        today = datetime.datetime.now(tz=datetime.UTC).date().isoformat()
-        document = full_set(card, date=today, command=f"superpod validate --points {points.name}")
-        drawing = scatter(card.predictions, "Measured and predicted, the full set")
-        write_atomically([(folder / FULL_SET, document), (folder / FULL_DRAWING, drawing)])
-        return
-    kept = folder / FULL_SET
-    last = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else None
-    drawing = scatter(card.predictions, "Measured and predicted")
-    write_atomically([(folder / "scorecard.md", scorecard_markdown(card, last)), (folder / "scatter.svg", drawing)])
+def say_eased(eased: Sequence[str]) -> None:
+    """Say on stderr which limits are wider than before."""
+    for line in eased:
+        click.echo(f"wider: {line}", err=True)
 
 
-def write_limits(card: Scorecard, *, full: bool) -> None:
-    """Write the limits of this set anew beside those of the other one."""
-    from superpod.validate.bands import FULL, RECORDED, SHIPPED, bands_of, recorded, text_of
-
-    sets = {which: recorded(which) for which in (SHIPPED, FULL)}
-    sets[FULL if full else SHIPPED] = bands_of(card.predictions, with_cases=not full)
-    write_atomically([(RECORDED, text_of(sets))])
-    click.echo(f"wrote {RECORDED}", err=True)
+def say_unjudged(card: Scorecard, held: Bands, *, other: bool) -> None:
+    """Say on stderr what no limit was held against."""
+    if other and held.file:
+        click.echo(f"another file than the recorded {held.file}: limits hold by source only", err=True)
+    if card.unlimited:
+        click.echo(f"without a recorded limit: {'; '.join(card.unlimited)}", err=True)
+    if card.unjudged:
+        click.echo(f"not judged, as only a part is predicted here: {'; '.join(card.unjudged)}", err=True)
 
 
 def report_excess(card: Scorecard) -> int:

@@ -5,24 +5,56 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from superpod.cli.jsonform import to_json
-from superpod.cli.validate_page import share, signed
+from superpod.cli.validate_page import counted, share, signed, times
 from superpod.cli.wording import DASH, quantity
+from superpod.validate.bands import misses
 from superpod.validate.prediction import Prediction
+from superpod.validate.rankings import SYSTEMS
 from superpod.validate.scorecard import Peer, Scorecard
 
 NOTICE = "<!-- Written by docs/generate.py (`make docs`); edit the cases or the code, not this page. -->"
 FULL_SET = "full-set.json"
 FULL_DRAWING = "full-set.svg"
-HEAD = ("kind", "of", "n", "median", "P90", "signed median", "within 10 %", "within 20 %", "covered", "worst", "point")
+HEAD = (
+    "kind",
+    "of",
+    "numbers",
+    "median",
+    "P90",
+    "P90, factor",
+    "signed median",
+    "within 10 %",
+    "within 20 %",
+    "covered",
+    "worst",
+    "point",
+)
+POINTS = ("kind", "source", "points", "predicted", "not predicted", "of them incomplete")
+COVERED_HEAD = ("kind", "of", "numbers", "covered", "target 70 to 90 %")
+FLOORS = (
+    "what",
+    "trivial model",
+    "fitted to these points",
+    "numbers",
+    "its median",
+    "its P90",
+    "within 20 %",
+    "our median",
+    "our P90",
+    "within 20 %",
+)
+ORDERS = ("faster chip", "than", "of", "number format", "pairs", "order kept", "measured", "predicted")
+WORST = ("point", "of", "measured", "predicted", "error", "where the predicted time goes")
 INTRO = """Published measurements and what superpod predicts of them. Nothing is fitted to an end-to-end result:
 operators and links are fitted to operator and collective measurements ([operators](../theory/operators.md),
 [collectives](../theory/collectives.md)), so those two kinds show how well one set of numbers describes them, while
 training and inference show what follows from it.
 
 An error is |predicted / measured - 1|, of a rate as of a time; `signed` keeps the sign, and above zero is too much.
-`covered` is the share of measured numbers inside the predicted band from P10 to P90: 80 % would be right. A training
-point is scored by the seconds of a step on its own layout, whatever its source prints. `n (+m)`: m more points have no
-prediction, for a reason that `superpod validate` prints.
+Such an error cannot pass -100 %, so `P90, factor` counts twice and half alike, and `worst` is the largest factor.
+`covered` is the share of measured numbers inside the predicted band from P10 to P90. A training point is scored by the
+seconds of a step on its own layout, whatever its source prints. One point may hold several numbers; a point is complete
+where its source says all that a prediction needs, and why others have none is printed by `superpod validate`.
 
 ```sh
 superpod validate                       # the cases below; exit code 1 where a recorded limit is exceeded
@@ -30,22 +62,51 @@ superpod validate --points FILE         # a file of JSON lines of the same form 
 superpod validate --record              # limits anew, for a change that moves predictions and says why
 ```
 
-Limits stand in `src/superpod/validate/bands.toml`, one a case and two a source; cases in `src/superpod/validate/cases`,
-chosen evenly from their sources by `benchmarks/choose_cases.py`, whatever their error."""
+Limits stand in `src/superpod/validate/bands.toml`: of each case, of each source's median and P90, of coverage, and of
+every order. Cases stand in `src/superpod/validate/cases`. `benchmarks/choose_cases.py` spreads them evenly over each
+source, whatever their error, and always takes CloudMatrix384's decode, prefill and attention points (`cm384-…`). Two
+files are kept by hand: table 5 of arXiv 2205.05198, whole, and more serving points of CloudMatrix384."""
+COVERED_NOTE = """Of quantities with ten numbers and more. What misses the target may not get worse: its share today is
+recorded as an exception. Bands that are too narrow promise too much, bands that are too wide say too little."""
+FLOORS_NOTE = """A share of peak is model FLOP over seconds and the chip's own peak. The first is the median of all
+other sources, one number for all chips; the second is chosen for each chip family and number format so that its median
+error on these very points is least, which no prediction made beforehand can have. Ours are fitted to none of them."""
+ORDERS_NOTE = """Pairs ran the same model, lengths, layout and release of one source. Where two chips have no number
+format in common, each stands with its own best (FP8 on Hopper, FP4 on Blackwell), so that such a ratio is one of chips
+with their formats. The share of each pair is a recorded limit."""
+PEERS_NOTE = """`measured` figures were recomputed from the peer's own published rows and code; the others are as
+printed. Points differ from ours, so that figures compare in size only. Tools under 10 % profiled the machine that they
+predict.
+
+AIConfigurator publishes no predictions point by point for the points of this page, and the serving sample that its
+figures stand on is not among them, so there is no row of both on the same points. What compares is the kind of number:
+time of a token and time to the first token. Its sample ran TensorRT-LLM, SGLang and vLLM on H100 to GB300, with
+operator tables measured on those chips; here those two numbers are mostly Splitwise's, of A100 and H100."""
 
 
 def scorecard_markdown(card: Scorecard, full: Mapping[str, Any] | None) -> str:
     """Return the page: the shipped cases, then the last run over a whole set where one is recorded."""
-    parts = ["# Scorecard", NOTICE, INTRO, "![Measured and predicted](scatter.svg)", *_sums(card)]
+    shipped = json.loads(full_set(card, date="", command=""))
+    parts = ["# Scorecard", NOTICE, INTRO, "![Measured and predicted](scatter.svg)", *_shipped(shipped)]
     if full is not None:
-        parts += _full(full)
-    parts += ["## What others print", PEERS_NOTE, _peers(card.peers)]
+        parts += _full(full) if is_full_set(full) else ["## On the full published set", STALE]
+    ours = [("the full set", full)] if full is not None and is_full_set(full) else []
+    rows = [row for name, tree in [("the shipped cases", shipped), *ours] for row in _ours(name, tree)]
+    parts += ["## What others print", PEERS_NOTE, _peers(card.peers, rows)]
     return "\n\n".join(parts) + "\n"
 
 
-PEERS_NOTE = """`measured` figures were recomputed from the peer's own published rows and code; the others are as
-printed. Points differ from ours, so that figures compare in size only. Tools under 10 % profiled the machine that they
-predict."""
+STALE = (
+    "The last run was kept in an older form: `superpod validate --points FILE --page docs/validation` writes it anew."
+)
+
+
+def is_full_set(tree: object) -> bool:
+    """Return whether a tree holds all that the page writes of a run over a whole set."""
+    try:
+        return isinstance(tree, Mapping) and bool(_full(tree)) and bool(_ours("", tree))
+    except (AttributeError, LookupError, TypeError, ValueError, ArithmeticError):
+        return False
 
 
 def full_set(card: Scorecard, *, date: str, command: str) -> str:
@@ -54,11 +115,14 @@ def full_set(card: Scorecard, *, date: str, command: str) -> str:
         "date": date,
         "command": command,
         "points_count": card.points_count,
+        "complete_count": card.complete_count,
         "predicted_count": card.predicted_count,
+        "tallies": card.tallies,
         "total": card.total,
         "kinds": card.kinds,
         "sources": card.sources,
         "chips": card.chips,
+        "coverages": card.coverages,
         "rankings": card.rankings,
         "orders": card.orders,
         "floors": card.floors,
@@ -68,20 +132,15 @@ def full_set(card: Scorecard, *, date: str, command: str) -> str:
     return json.dumps(to_json(document), indent=1, ensure_ascii=False) + "\n"
 
 
-def _sums(card: Scorecard) -> list[str]:
-    shipped = json.loads(full_set(card, date="", command=""))
-    return ["## Shipped cases", f"{card.predicted_count} of {card.points_count} cases predicted.", *_tables(shipped)]
+def _shipped(tree: Mapping[str, Any]) -> list[str]:
+    return ["## Shipped cases", f"{_counted(tree)}.", *_tables(tree)]
 
 
 def _full(full: Mapping[str, Any]) -> list[str]:
-    head = (
-        f"{full['predicted_count']:,} of {full['points_count']:,} complete points predicted on {full['date']} by"
-        f" `{full['command']}`."
-    )
     reasons = [f"- {count} × {reason}" for reason, count in full["reasons"].items()]
     return [
         "## On the full published set",
-        head,
+        f"{_counted(full)}; on {full['date']} by `{full['command']}`.",
         f"![Measured and predicted, the full set]({FULL_DRAWING})",
         *_tables(full),
         "### Points without a prediction",
@@ -89,56 +148,57 @@ def _full(full: Mapping[str, Any]) -> list[str]:
     ]
 
 
+def _counted(tree: Mapping[str, Any]) -> str:
+    return counted(tree["points_count"], tree["complete_count"], tree["predicted_count"])
+
+
 def _tables(tree: Mapping[str, Any]) -> list[str]:
     """Return a set's tables from its JSON form, so that a recorded run and today's are written alike."""
     order = sorted(tree["rankings"], key=lambda item: (item["kind"], item["ladder"]))
-    low = [item for item in order if item["kind"] in {"training", "inference"}]
+    low = [item for item in order if item["kind"] in SYSTEMS]
     parts = [
+        "### Points",
+        table(POINTS, map(_tally, tree["tallies"])),
         "### By kind",
-        _errors(tree["kinds"]),
+        table(HEAD, map(_row, tree["kinds"])),
         "### By source",
-        _errors(tree["sources"]),
+        table(HEAD, map(_row, tree["sources"])),
         "### By chip",
-        _errors(tree["chips"]),
+        table(HEAD, map(_row, tree["chips"])),
+        "### Measured numbers inside their bands",
+        COVERED_NOTE,
+        table(COVERED_HEAD, map(_coverage, tree["coverages"])),
         "### Beside trivial models, on the same points",
-        table(
-            (
-                "what",
-                "trivial model",
-                "n",
-                "its median",
-                "its P90",
-                "within 20 %",
-                "our median",
-                "our P90",
-                "within 20 %",
-            ),
-            (_floor(floor) for floor in tree["floors"]),
-        ),
+        FLOORS_NOTE,
+        table(FLOORS, map(_floor, tree["floors"])),
     ]
     if low:
         rows = ((item["ladder"].replace("|", ", "), str(item["count"]), f"{item['tau']:+.2f}") for item in low)
-        parts += ["### Order kept (Kendall's tau)", table(("ladder", "n", "tau"), rows)]
+        parts += ["### Order kept (Kendall's tau)", table(("ladder", "steps", "tau"), rows)]
     if tree["orders"]:
-        names = ("faster chip", "than", "of", "n", "order kept", "measured", "predicted")
-        parts += ["### Chips on the same work", table(names, map(_order, tree["orders"]))]
-    head = ("point", "of", "measured", "predicted", "error", "where the predicted time goes")
-    parts += ["### Furthest off", table(head, map(_worst, tree["worst"]))]
-    return parts
+        parts += ["### Chips on the same work", ORDERS_NOTE, table(ORDERS, map(_order, tree["orders"]))]
+    return [*parts, "### Furthest off", table(WORST, map(_worst, tree["worst"]))]
 
 
-def _errors(groups: Sequence[Mapping[str, Any]]) -> str:
-    return table(HEAD, (_row(group) for group in groups if group["count"]))
+def _tally(item: Mapping[str, Any]) -> tuple[str, ...]:
+    keys = ("points_count", "predicted_count", "refused_count", "incomplete_count")
+    return (item["kind"], item["source"], *(f"{item[key]:,}" for key in keys))
+
+
+def _coverage(item: Mapping[str, Any]) -> tuple[str, ...]:
+    missed = misses(item["covered_frac"])
+    said = f"**missed: bands {missed}**" if missed else "within"
+    return (item["kind"], item["what"], str(item["count"]), share(item["covered_frac"]), said)
 
 
 def _row(group: Mapping[str, Any]) -> tuple[str, ...]:
-    count = str(group["count"]) + (f" (+{group['refused_count']})" if group["refused_count"] else "")
     return (
         group["kind"],
         group["name"],
-        count,
+        f"{group['count']:,}",
         share(group["median"]),
         share(group["p90"]),
+        times(group["factor_p90"]),
         signed(group["signed_median"]),
         share(group["within_10_frac"]),
         share(group["within_20_frac"]),
@@ -150,12 +210,14 @@ def _row(group: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _floor(floor: Mapping[str, Any]) -> tuple[str, ...]:
     keys = ("median", "p90", "within_20_frac", "our_median", "our_p90", "our_within_20_frac")
-    return (floor["what"], floor["name"], str(floor["count"]), *(share(floor[key]) for key in keys))
+    fitted = "yes" if floor["fitted"] else "no"
+    return (floor["what"], floor["name"], fitted, str(floor["count"]), *(share(floor[key]) for key in keys))
 
 
 def _order(pair: Mapping[str, Any]) -> tuple[str, ...]:
-    ratios = (f"× {pair['measured_ratio']:.2f}", f"× {pair['predicted_ratio']:.2f}")
-    return (pair["first"], pair["second"], pair["kind"], str(pair["count"]), share(pair["kept_frac"]), *ratios)
+    ratios = (times(pair["measured_ratio"]), times(pair["predicted_ratio"]))
+    names = (pair["first"], pair["second"], pair["kind"], pair["formats"])
+    return (*names, str(pair["count"]), share(pair["kept_frac"]), *ratios)
 
 
 def _worst(row: Mapping[str, Any]) -> tuple[str, ...]:
@@ -164,9 +226,21 @@ def _worst(row: Mapping[str, Any]) -> tuple[str, ...]:
     return (row["point"], row["what"], *numbers, signed(error), row["parts"] or DASH)
 
 
-def _peers(peers: Sequence[Peer]) -> str:
+def _ours(name: str, tree: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    """Return our own errors in the form of what peers print."""
+    found: list[tuple[str, ...]] = []
+    for kind in sorted(SYSTEMS):
+        groups = [group for group in tree["kinds"] if group["kind"] == kind]
+        figures = [f"{item['name']} median {share(item['median'])}, P90 {share(item['p90'])}" for item in groups]
+        count = sum(group["count"] for group in groups)
+        if groups:
+            found.append(("**superpod**", kind, "; ".join(figures), f"{count:,} numbers of {name}", "this page"))
+    return found
+
+
+def _peers(peers: Sequence[Peer], ours: Iterable[tuple[str, ...]]) -> str:
     rows = ((f"[{peer.name}]({peer.url})", peer.kind, peer.figure, peer.on, peer.mark) for peer in peers)
-    return table(("simulator", "of", "figure", "on", "said by"), rows)
+    return table(("simulator", "of", "figure", "on", "said by"), [*ours, *rows])
 
 
 def table(header: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

@@ -6,23 +6,35 @@ from superpod.cli.page import Block, Cell, Column, Drawing, Page, Section, Table
 from superpod.cli.scatter import scatter
 from superpod.cli.wording import DASH, quantity
 from superpod.units import percent
-from superpod.validate.bands import Excess
+from superpod.validate.bands import misses
+from superpod.validate.excess import ERROR, GONE, MEDIAN, NO_LIMIT, NUMBERS, P90, Excess
+from superpod.validate.floors import Floor
 from superpod.validate.prediction import Prediction
+from superpod.validate.rankings import Order, Ranking
 from superpod.validate.scorecard import Scorecard
-from superpod.validate.statistics import Floor, Order, Ranking, Summary
+from superpod.validate.statistics import Coverage, Summary
 
 ERRORS = (
     Column(label="kind"),
     Column(label="of", wraps=True),
-    Column(label="n", right=True),
+    Column(label="numbers", right=True),
     Column(label="median", right=True),
     Column(label="P90", right=True),
+    Column(label="P90, factor", right=True, drop=6),
     Column(label="signed", right=True, drop=2),
     Column(label="≤ 10 %", right=True, drop=4),
     Column(label="≤ 20 %", right=True),
     Column(label="covered", right=True, drop=1),
     Column(label="worst", right=True, drop=3),
     Column(label="worst point", cuts=True, drop=5),
+)
+TALLIES = (
+    Column(label="kind"),
+    Column(label="source", wraps=True),
+    Column(label="points", right=True),
+    Column(label="predicted", right=True),
+    Column(label="not predicted", right=True),
+    Column(label="of them incomplete", right=True, drop=1),
 )
 POINTS = (
     Column(label="point", wraps=True),
@@ -38,9 +50,11 @@ POINTS = (
 def scorecard_page(card: Scorecard, what: str, *, full: bool) -> Page:
     """Return the page: sums and limits in a terminal, with `full` also every ranking, peer, reason and point."""
     blocks: list[Block] = [
+        tallies_table(card),
         errors_table("By kind", card.kinds),
         errors_table("By source", card.sources),
         errors_table("By chip", card.chips),
+        *coverage_blocks(card.coverages),
         *floor_blocks(card.floors),
         *ranking_blocks(card.rankings),
         *order_blocks(card.orders),
@@ -64,24 +78,51 @@ def scorecard_page(card: Scorecard, what: str, *, full: bool) -> Page:
         ]
     elif card.reasons:
         blocks.append(Text(title="Points without a prediction", lines=reasons(card)[:8], bullets=True, cuts=True))
-    predicted = f"{card.predicted_count:,} of {card.points_count:,} points predicted"
-    return Page(title=f"Predictions against {what}", subtitle=predicted, blocks=tuple(blocks))
+    said = counted(card.points_count, card.complete_count, card.predicted_count)
+    return Page(title=f"Predictions against {what}", subtitle=said, blocks=tuple(blocks))
+
+
+def counted(points_count: int, complete_count: int, predicted_count: int) -> str:
+    """Return how many points are predicted, in words.
+
+    >>> counted(1575, 961, 948)
+    '948 of 961 complete points predicted; 614 incomplete'
+    """
+    words = f"{predicted_count:,} of {complete_count:,} complete points predicted"
+    incomplete = points_count - complete_count
+    return f"{words}; {incomplete:,} incomplete" if incomplete else words
+
+
+def tallies_table(card: Scorecard) -> Table:
+    """Return how many points of each kind and source are predicted."""
+    rows = tuple(
+        (
+            item.kind,
+            item.source,
+            f"{item.points_count:,}",
+            f"{item.predicted_count:,}",
+            f"{item.refused_count:,}",
+            f"{item.incomplete_count:,}",
+        )
+        for item in card.tallies
+    )
+    return Table(title="Points", columns=TALLIES, rows=rows)
 
 
 def errors_table(title: str, groups: Sequence[Summary]) -> Table:
-    """Return errors by group; groups without any prediction are told by their reasons."""
-    return Table(title=title, columns=ERRORS, rows=tuple(error_row(group) for group in groups if group.count))
+    """Return errors by group."""
+    return Table(title=title, columns=ERRORS, rows=tuple(error_row(group) for group in groups))
 
 
 def error_row(group: Summary) -> tuple[Cell | str, ...]:
     """Return one group's errors."""
-    count = f"{group.count:,}" + (f" (+{group.refused_count:,} not)" if group.refused_count else "")
     return (
         group.kind,
         group.name,
-        count,
+        f"{group.count:,}",
         share(group.median),
         share(group.p90),
+        times(group.factor_p90),
         signed(group.signed_median),
         share(group.within_10_frac),
         share(group.within_20_frac),
@@ -91,11 +132,33 @@ def error_row(group: Summary) -> tuple[Cell | str, ...]:
     )
 
 
+def coverage_blocks(found: Sequence[Coverage]) -> list[Block]:
+    """Return how often measured numbers lie inside their bands, by quantity."""
+    columns = (
+        Column(label="kind"),
+        Column(label="of", wraps=True),
+        Column(label="numbers", right=True),
+        Column(label="covered", right=True),
+        Column(label="target 70 to 90 %"),
+    )
+    rows = tuple(
+        (item.kind, item.what, str(item.count), share(item.covered_frac), coverage_words(item)) for item in found
+    )
+    return [Table(title="Measured numbers inside their bands", columns=columns, rows=rows)] if rows else []
+
+
+def coverage_words(item: Coverage) -> str:
+    """Return whether the bands of a quantity hold what they are to hold."""
+    missed = misses(item.covered_frac)
+    return f"✘ missed: bands {missed}" if missed else "✔ within"
+
+
 def floor_blocks(floors: Sequence[Floor]) -> list[Block]:
     """Return trivial models beside ours."""
     columns = (
         Column(label="trivial model", wraps=True),
-        Column(label="n", right=True),
+        Column(label="fitted to these points", drop=1),
+        Column(label="numbers", right=True),
         Column(label="its median", right=True),
         Column(label="its P90", right=True),
         Column(label="our median", right=True),
@@ -104,6 +167,7 @@ def floor_blocks(floors: Sequence[Floor]) -> list[Block]:
     rows = tuple(
         (
             f"{floor.what}: {floor.name}",
+            "yes" if floor.fitted else "no",
             str(floor.count),
             share(floor.median),
             share(floor.p90),
@@ -119,7 +183,7 @@ def ranking_blocks(rankings: Sequence[Ranking]) -> list[Block]:
     """Return Kendall's tau of each ladder."""
     columns = (
         Column(label="ladder", wraps=True),
-        Column(label="n", right=True),
+        Column(label="steps", right=True),
         Column(label="tau", right=True),
     )
     rows = tuple((item.ladder.replace("|", ", "), str(item.count), f"{item.tau:+.2f}") for item in rankings)
@@ -132,7 +196,8 @@ def order_blocks(orders: Sequence[Order]) -> list[Block]:
         Column(label="faster chip"),
         Column(label="than"),
         Column(label="of"),
-        Column(label="n", right=True),
+        Column(label="number format", drop=1),
+        Column(label="pairs", right=True),
         Column(label="order kept", right=True),
         Column(label="measured", right=True),
         Column(label="predicted", right=True),
@@ -142,10 +207,11 @@ def order_blocks(orders: Sequence[Order]) -> list[Block]:
             item.first,
             item.second,
             item.kind,
+            item.formats,
             str(item.count),
             share(item.kept_frac),
-            f"× {item.measured_ratio:.2f}",
-            f"× {item.predicted_ratio:.2f}",
+            times(item.measured_ratio),
+            times(item.predicted_ratio),
         )
         for item in orders
     )
@@ -161,9 +227,13 @@ def excess_blocks(found: Sequence[Excess]) -> list[Block]:
 
 def excess_line(item: Excess) -> str:
     """Return a limit that is exceeded, in words."""
-    if item.what == "is not predicted":
-        return f"✘ {item.where}: is not predicted any more"
-    return f"✘ {item.where}: {item.what} {share(item.found)}, limit {share(item.limit)}"
+    if item.found is None or item.limit is None:
+        return f"✘ {item.where}: {item.what if item.what in {GONE, NO_LIMIT} else 'has no order any more'}"
+    if item.what in {ERROR, MEDIAN, P90}:
+        return f"✘ {item.where}: {item.what} {times(1.0 + item.found)}, limit {times(1.0 + item.limit)}"
+    if item.what == NUMBERS:
+        return f"✘ {item.where}: {item.found:,.0f} {item.what}, recorded {item.limit:,.0f}"
+    return f"✘ {item.where}: {item.what} {item.found:.2f}, limit {item.limit:.2f}"
 
 
 def points_table(title: str, rows: Sequence[Prediction]) -> Table:
@@ -205,6 +275,15 @@ def reasons(card: Scorecard) -> tuple[str, ...]:
 def share(value: float | None) -> str:
     """Return a share, or a dash."""
     return DASH if value is None else percent(value)
+
+
+def times(value: float | None) -> str:
+    """Return a factor, or a dash.
+
+    >>> times(1.234), times(None)
+    ('× 1.23', '—')
+    """
+    return DASH if value is None else f"× {value:.2f}"
 
 
 def signed(value: float | None) -> str:

@@ -1,135 +1,186 @@
-"""What errors the repository allows: a limit a case, a source and a set, recorded beside the code that keeps them."""
+"""What the repository allows: limits of cases, sources, bands and orders, recorded beside the code that keeps them."""
 
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from superpod.catalog.read import read_toml
+from superpod.errors import CatalogueError, ScenarioError
 from superpod.validate.prediction import Prediction
-from superpod.validate.statistics import Summary, by_source, grouped, summary
+from superpod.validate.rankings import Order, Ranking, orders, rankings
+from superpod.validate.statistics import Coverage, Summary, by_source, coverages, factor_of, grouped
 
 RECORDED = Path(__file__).parent / "bands.toml"
 SHIPPED, FULL = "shipped", "full"
-CASE_SLACK, SOURCE_SLACK, COVERAGE_SLACK = 0.03, 0.02, 0.05
-FEW = 4  # a source of fewer rows is held by its cases alone
+COVERED = (0.70, 0.90)  # the target: what a band from P10 to P90 is to hold
+CASE_SLACK, SOURCE_SLACK, ORDER_SLACK = 0.03, 0.02, 0.05
+TABLES = ("coverage", "sources", "rankings", "orders", "cases")
+
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SourceLimit:
+    """Limits on the median and the P90 of a source's errors, and how many of its numbers are predicted."""
+
+    median_frac: float
+    p90_frac: float
+    count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bands:
-    """Limits on |predicted / measured - 1| of cases, and on medians and P90 of sources; a range for the coverage."""
+    """What one set of points is held to.
+
+    A limit e allows predictions to be off by a factor of 1 + e, either way, so that one above 100 % still catches what
+    is too small. `coverage` are the exceptions from `COVERED`, by quantity. `rankings` and `orders` are the least tau
+    of a ladder and the least share of pairs of chips in their order. `file` and `sha256` say which file it was.
+    """
 
     cases: Mapping[str, float] = field(default_factory=dict)
-    sources: Mapping[str, tuple[float, float]] = field(default_factory=dict)
-    coverage: tuple[float, float] = (0.0, 1.0)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Excess:
-    """A limit that is exceeded."""
-
-    where: str
-    what: str
-    found: float
-    limit: float
+    sources: Mapping[str, SourceLimit] = field(default_factory=dict)
+    coverage: Mapping[str, Range] = field(default_factory=dict)
+    rankings: Mapping[str, float] = field(default_factory=dict)
+    orders: Mapping[str, float] = field(default_factory=dict)
+    file: str = ""
+    sha256: str = ""
 
 
 def recorded(which: str, path: Path = RECORDED) -> Bands:
     """Return the recorded limits of a set: `shipped` cases, or a `full` file of points; none where none is recorded."""
     tree = read_toml(path) if path.exists() else {}
     table: dict[str, Any] = tree.get(which, {})
-    coverage = table.get("coverage", [0.0, 1.0])
-    return Bands(
-        cases={name: float(limit) for name, limit in table.get("cases", {}).items()},
-        sources={name: (float(pair[0]), float(pair[1])) for name, pair in table.get("sources", {}).items()},
-        coverage=(float(coverage[0]), float(coverage[1])),
-    )
+    try:
+        return Bands(
+            cases=_numbers(table, "cases"),
+            sources={
+                name: SourceLimit(median_frac=float(median), p90_frac=float(p90), count=int(count))
+                for name, (median, p90, count) in table.get("sources", {}).items()
+            },
+            coverage={name: (float(low), float(high)) for name, (low, high) in table.get("coverage", {}).items()},
+            rankings=_numbers(table, "rankings"),
+            orders=_numbers(table, "orders"),
+            file=str(table.get("file", "")),
+            sha256=str(table.get("sha256", "")),
+        )
+    except (AttributeError, TypeError, ValueError) as error:
+        raise CatalogueError(
+            f"no table of limits: {error}", where=f"{path}:{which}", hint="written by superpod validate --record"
+        ) from None
 
 
-def exceeded(rows: Iterable[Prediction], bands: Bands, *, whole: bool = True) -> tuple[Excess, ...]:
-    """Return every limit that predictions exceed; a case that is no longer predicted exceeds its limit too.
-
-    `whole` is whether all of the recorded set is there: only then is what is absent, and the coverage, judged.
-    """
-    known = tuple(rows)
-    return (
-        *_cases(known, bands, whole=whole),
-        *_sources(grouped(known, by_source), bands),
-        *(_coverage(known, bands) if whole else ()),
-    )
-
-
-def _cases(rows: tuple[Prediction, ...], bands: Bands, *, whole: bool) -> tuple[Excess, ...]:
-    sizes = {name_of(row): abs(row.error_frac) for row in rows if row.predicted is not None}
-    refused = {row.point for row in rows if row.predicted is None}
-    found = []
-    for name, limit in bands.cases.items():
-        size = sizes.get(name)
-        if size is None and (whole or name.split("|")[0] in refused):
-            found.append(Excess(where=name, what="is not predicted", found=math.inf, limit=limit))
-        elif size is not None and size > limit:
-            found.append(Excess(where=name, what="error", found=size, limit=limit))
-    return tuple(found)
-
-
-def _sources(groups: Iterable[Summary], bands: Bands) -> tuple[Excess, ...]:
-    found = []
-    for group in groups:
-        limits = bands.sources.get(key_of(group))
-        if limits is None or group.median is None or group.p90 is None:
-            continue
-        pairs = (("median error", group.median, limits[0]), ("P90 of the error", group.p90, limits[1]))
-        found += [
-            Excess(where=key_of(group), what=what, found=size, limit=limit)
-            for what, size, limit in pairs
-            if size > limit
-        ]
-    return tuple(found)
-
-
-def _coverage(rows: tuple[Prediction, ...], bands: Bands) -> tuple[Excess, ...]:
-    covered = summary("all", "", rows).covered_frac
-    low, high = bands.coverage
-    if covered is None or low <= covered <= high:
-        return ()
-    return (
-        Excess(where="all points", what="coverage of the bands", found=covered, limit=low if covered < low else high),
-    )
+def _numbers(table: Mapping[str, Any], key: str) -> dict[str, float]:
+    return {name: float(value) for name, value in table.get(key, {}).items()}
 
 
 def bands_of(rows: Iterable[Prediction], *, with_cases: bool) -> Bands:
-    """Return limits a little above today's errors, rounded up to whole per cent."""
+    """Return limits a little above today's errors and below today's orders, in whole per cent."""
     known = tuple(row for row in rows if row.predicted is not None)
-    groups = [group for group in grouped(known, by_source) if group.count >= FEW]
-    covered = summary("all", "", known).covered_frac
     return Bands(
-        cases={name_of(row): _up(abs(row.error_frac), CASE_SLACK) for row in known} if with_cases else {},
+        cases={name_of(row): _up(factor_of(row) - 1.0, CASE_SLACK) for row in known} if with_cases else {},
         sources={
-            key_of(group): (_up(group.median or 0.0, SOURCE_SLACK), _up(group.p90 or 0.0, SOURCE_SLACK))
-            for group in groups
+            key_of(group): SourceLimit(
+                median_frac=_up((group.factor_median or 1.0) - 1.0, SOURCE_SLACK),
+                p90_frac=_up((group.factor_p90 or 1.0) - 1.0, SOURCE_SLACK),
+                count=group.count,
+            )
+            for group in grouped(known, by_source)
         },
-        coverage=(0.0, 1.0)
-        if covered is None
-        else (max(covered - COVERAGE_SLACK, 0.0), min(covered + COVERAGE_SLACK, 1.0)),
+        coverage={coverage_key(item): _exception(item) for item in coverages(known) if misses(item.covered_frac)},
+        rankings={ranking_key(item): _down(item.tau) for item in rankings(known)},
+        orders={order_key(item): _down(item.kept_frac) for item in orders(known)},
     )
+
+
+def misses(covered_frac: float) -> str:
+    """Return in which way bands miss the target; nothing where they do not.
+
+    >>> misses(0.97), misses(0.8)
+    ('too wide', '')
+    """
+    low, high = COVERED
+    return "too narrow" if covered_frac < low else "too wide" if covered_frac > high else ""
+
+
+def _exception(item: Coverage) -> Range:
+    """Return a range that reaches from the target to what a quantity has today, and no further."""
+    low, high = COVERED
+    return min(low, math.floor(100.0 * item.covered_frac) / 100.0), max(high, _ceil(item.covered_frac))
 
 
 def text_of(sets: Mapping[str, Bands]) -> str:
     """Return limits as TOML, in an order that keeps changes visible."""
     lines = [
-        "# Limits on |predicted / measured - 1|; written by `superpod validate --record`, which a change that moves",
-        "# predictions is to run and to explain. `full` holds for the file of points named on the scorecard's page.",
+        "# What `superpod validate` holds predictions to; written by its `--record`, which a change that moves",
+        "# predictions is to run and to explain. A limit e allows a factor of 1 + e either way. `full` holds for the",
+        "# file of that SHA-256. A quantity under `coverage` misses the target of 70 to 90 % and may not get worse.",
     ]
     for which, bands in sorted(sets.items()):
-        low, high = bands.coverage
-        lines += ["", f"[{which}]", f"coverage = [{low:.2f}, {high:.2f}]", "", f"[{which}.sources]  # median, P90"]
-        lines += [f"{json.dumps(key)} = [{pair[0]:.2f}, {pair[1]:.2f}]" for key, pair in sorted(bands.sources.items())]
-        if bands.cases:
-            lines += ["", f"[{which}.cases]"]
-            lines += [f"{json.dumps(key)} = {limit:.2f}" for key, limit in sorted(bands.cases.items())]
+        lines += ["", f"[{which}]"]
+        if bands.file:
+            lines += [f"file = {json.dumps(bands.file)}", f"sha256 = {json.dumps(bands.sha256)}"]
+        for name in TABLES:
+            table = getattr(bands, name)
+            if table:
+                lines += ["", f"[{which}.{name}]{REMARKS[name]}"]
+                lines += [f"{json.dumps(key, ensure_ascii=False)} = {_value(table[key])}" for key in sorted(table)]
     return "\n".join(lines) + "\n"
+
+
+REMARKS = {
+    "coverage": "  # least and most share inside the bands",
+    "sources": "  # median, P90, predicted numbers",
+    "rankings": "  # least Kendall's tau",
+    "orders": "  # least share of pairs in their order",
+    "cases": "",
+}
+
+
+def _value(value: float | Range | SourceLimit) -> str:
+    if isinstance(value, SourceLimit):
+        return f"[{value.median_frac:.2f}, {value.p90_frac:.2f}, {value.count}]"
+    return f"[{value[0]:.2f}, {value[1]:.2f}]" if isinstance(value, tuple) else f"{value:.2f}"
+
+
+def anew(old: Bands, new: Bands, *, file: str = "", sha256: str = "") -> Bands:
+    """Return new limits in place of old ones; raise ScenarioError where a source would lose its limit."""
+    lost = sorted(set(old.sources) - set(new.sources))
+    if lost:
+        raise ScenarioError(
+            f"nothing is predicted any more of {'; '.join(lost)}",
+            where="--record",
+            hint="where that is meant, take their lines out of the file of limits by hand first",
+        )
+    return replace(new, file=file, sha256=sha256)
+
+
+def eased(old: Bands, new: Bands) -> tuple[str, ...]:
+    """Return, in words, every limit that new ones set wider than old ones, or no longer have."""
+    found = [f"{name}: has no limit any more" for name in sorted(set(old.cases) - set(new.cases))]
+    found += [
+        f"{name}: {old.cases[name]:.2f} -> {new.cases[name]:.2f}"
+        for name in sorted(set(old.cases) & set(new.cases))
+        if new.cases[name] > old.cases[name]
+    ]
+    for name in sorted(set(old.sources) & set(new.sources)):
+        before, after = old.sources[name], new.sources[name]
+        if after.median_frac > before.median_frac or after.p90_frac > before.p90_frac or after.count < before.count:
+            found.append(f"{name}: {_value(before)} -> {_value(after)}")
+    for name in sorted(new.coverage):
+        before_low, before_high = old.coverage.get(name, COVERED)
+        low, high = new.coverage[name]
+        if low < before_low or high > before_high:
+            found.append(f"coverage of {name}: {_value((before_low, before_high))} -> {_value((low, high))}")
+    for before_order, after_order in ((old.rankings, new.rankings), (old.orders, new.orders)):
+        found += [
+            f"order of {name}: {least:.2f} -> {after_order.get(name, -1.0):.2f}"
+            for name, least in sorted(before_order.items())
+            if after_order.get(name, -1.0) < least
+        ]
+    return tuple(found)
 
 
 def name_of(row: Prediction) -> str:
@@ -142,6 +193,31 @@ def key_of(group: Summary) -> str:
     return f"{group.kind}|{group.name}"
 
 
+def coverage_key(item: Coverage) -> str:
+    """Return how limits call a quantity."""
+    return f"{item.kind}|{item.what}"
+
+
+def ranking_key(item: Ranking) -> str:
+    """Return how limits call a ladder."""
+    return f"{item.kind}|{item.ladder}"
+
+
+def order_key(item: Order) -> str:
+    """Return how limits call a pair of chips, whichever is the faster one."""
+    first, second = sorted((item.first, item.second))
+    return f"{item.kind}|{first}|{second}|{item.formats}"
+
+
 def _up(size: float, slack: float) -> float:
     """Return an error with slack: a tenth of itself or the least slack, up to whole per cent."""
-    return math.ceil(100.0 * (size + max(slack, size / 10.0))) / 100.0
+    return _ceil(size + max(slack, size / 10.0))
+
+
+def _ceil(size: float) -> float:
+    return math.ceil(round(100.0 * size, 6)) / 100.0
+
+
+def _down(size: float) -> float:
+    """Return a share or a tau less its slack, down to whole per cent."""
+    return math.floor(round(100.0 * (size - ORDER_SLACK), 6)) / 100.0

@@ -9,6 +9,8 @@ from superpod.errors import SuperpodError
 from superpod.validate import collective_points, inference, operators, training
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, refused
+from superpod.validate.rankings import FORMAT
+from superpod.validate.statistics import INCOMPLETE
 
 Reader = Callable[[Catalogue, Point], tuple[Prediction, ...]]
 READERS: Mapping[str, Reader] = {
@@ -17,6 +19,7 @@ READERS: Mapping[str, Reader] = {
     "operator": operators.predict,
     "collective": collective_points.predict,
 }
+QUANTISATION = "quantisation"  # the key of a serving point's number format
 # What a reader trips over in a point that its source wrote in an unforeseen way.
 UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
 
@@ -29,7 +32,7 @@ def predict(catalogue: Catalogue, points: Iterable[Point]) -> tuple[Prediction, 
 def predict_one(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
     """Return the predictions of a point; what is not complete is not guessed."""
     if not point.complete:
-        return (refused(point, f"incomplete: {', '.join(point.missing) or 'inputs are missing'}"),)
+        return (refused(point, f"{INCOMPLETE}{', '.join(point.missing) or 'inputs are missing'}"),)
     try:
         return tuple(replace(row, twin=twin_of(point, row.what)) for row in READERS[point.kind](catalogue, point))
     except SuperpodError as error:
@@ -39,6 +42,8 @@ def predict_one(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
 
 
 def twin_of(point: Point, what: str) -> str:
-    """Return what a point shares with those that differ in the hardware alone."""
-    asked = json.dumps(dict(point.config), sort_keys=True, default=str)
-    return f"{point.title}|{point.model.get('name', '')}|{point.chips}|{what}|{asked}"
+    """Return what a point shares with those that differ in the hardware alone: the work, then its number format."""
+    work = {key: value for key, value in point.config.items() if key != QUANTISATION}
+    asked = json.dumps(work, sort_keys=True, default=str)
+    formats = point.config.get(QUANTISATION, "")
+    return f"{point.title}|{point.model.get('name', '')}|{point.chips}|{what}|{asked}{FORMAT}{formats}"
