@@ -9,10 +9,11 @@ from superpod.plan.machine import Machine
 from superpod.plan.measured import measured_note
 from superpod.plan.report import Candidate, Metric, Share
 from superpod.plan.scenario import Serving
-from superpod.plan.serve_search import Deployment, ServeSearch, instance_ranks, search
+from superpod.plan.serve_search import Deployment, ServeSearch, continuous, instance_ranks, requests_of, search
+from superpod.plan.train_search import experts
 from superpod.result import Limit
 from superpod.serve.memory import ServingMemory, usable_bytes
-from superpod.serve.steady import Requests, decode, prefill
+from superpod.serve.steady import Decode, decode, prefill
 from superpod.units import human, percent
 from superpod.workload.phase import Phase, decode_phase, prefill_phase
 
@@ -31,13 +32,16 @@ def answer(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
 
 
 def repriced(other: Machine, work: Serving, best: Deployment) -> float:
-    """Return what the same instances would serve on another machine, pools rebalanced without rounding."""
-    requests = Requests(
-        prompt_tokens=float(work.prompt_tokens),
-        output_tokens=float(work.output_tokens),
-        draft_tokens=work.draft_tokens,
-        acceptance_frac=work.acceptance_frac,
-    )
+    """Return what the same instances would serve on another machine, without rounding to whole ones.
+
+    Pools are rebalanced; an instance that does both phases holds as many requests as it did.
+    """
+    requests = requests_of(work)
+    if best.mode == "aggregated":
+        held = best.decode.sequences
+        near = held / (1.0 + best.ttft_s / (work.output_tokens * best.tpot_s))  # Little's law
+        _, rate = continuous(other.engine, best.decode.layout, requests, held, near=near)
+        return other.ranks_count * float(rate)
     one = decode(other.engine, best.decode.layout, best.decode.sequences, requests)
     two = prefill(other.engine, best.prefill.layout, best.prefill.sequences, requests)
     # Rank-seconds that one output token costs in both phases; the rate is its reciprocal whichever way ranks are
@@ -50,7 +54,7 @@ def repriced(other: Machine, work: Serving, best: Deployment) -> float:
 
 def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deployment) -> Answer:
     """Return the answer for the best deployment."""
-    memory = memory_limit(machine, best.decode.memory)
+    memory, held = memory_limit(machine, best), requests_limit(machine, best)
     used = used_ranks(best) / machine.fabric.ranks_per_chip
     return Answer(
         headline=Metric(key="tokens_per_s", label="output throughput", value=best.tokens_per_s, unit="token/s"),
@@ -59,6 +63,7 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
         memory=memory_pools(machine, best),
         limits=(
             memory,
+            held,
             Limit(
                 code="tpot",
                 what="time per output token",
@@ -84,7 +89,7 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
                 cure="another card count",
             ),
         ),
-        binding=binding(best, work, memory),
+        binding=binding(best, work, memory, held),
         layout=described(best),
         runners_up=tuple(
             Candidate(layout=described(item), value=item.tokens_per_s, why=why_slower(item, best))
@@ -94,12 +99,22 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
         feasible_count=found.feasible_count,
         cards_used_count=used,
         notes=(
-            "rates at saturation, latencies without queueing; experts balanced but drawn at random",
-            f"{found.too_big_count:,} of {found.considered_count:,} decode plans do not fit memory, "
+            "rates at saturation, latencies without queueing" + of_experts(machine, work),
+            f"{found.too_big_count:,} of {found.considered_count:,} decode plans do not fit memory or hold more than "
+            f"the {machine.software.sequences_count:,.0f} requests of the software, "
             f"{found.too_slow_count:,} miss the TPOT target",
             *measured_note(machine.engine, passes(work, best)),
         ),
     )
+
+
+def of_experts(machine: Machine, work: Serving) -> str:
+    """Return what is assumed of the load of experts, where the model has any."""
+    if experts(machine.spec) <= 1:
+        return ""
+    if work.imbalance_ratio == 1.0:
+        return "; experts balanced but drawn at random"
+    return f"; experts drawn at random, the fullest rank liked {work.imbalance_ratio:g} times the mean"
 
 
 def passes(work: Serving, best: Deployment) -> tuple[tuple[str, Layout, Phase], ...]:
@@ -116,7 +131,6 @@ def metrics(machine: Machine, work: Serving, best: Deployment) -> tuple[Metric, 
     """Return rates and latencies."""
     requests = best.tokens_per_s / work.output_tokens
     cards = machine.cards_count
-    decode_cards = best.decode_instances * float(instance_ranks(best.decode.layout)) / machine.fabric.ranks_per_chip
     made = [
         Metric(key="tokens_per_s_per_card", label="per card", value=best.tokens_per_s / cards, unit="token/s"),
         Metric(
@@ -129,55 +143,82 @@ def metrics(machine: Machine, work: Serving, best: Deployment) -> tuple[Metric, 
         Metric(key="tpot_s", label="TPOT", value=best.tpot_s, unit="s"),
         Metric(key="ttft_s", label="TTFT (no queue)", value=best.ttft_s, unit="s"),
         Metric(key="sequences", label="requests in decode", value=best.tokens_per_s * best.tpot_s, unit="requests"),
+    ]
+    return (*made, *pool_metrics(machine, best)) if best.mode == "disaggregated" else tuple(made)
+
+
+def pool_metrics(machine: Machine, best: Deployment) -> tuple[Metric, ...]:
+    """Return the rates of each pool and the cards that decode."""
+    each = machine.fabric.ranks_per_chip
+    decode_cards = best.decode_instances * float(instance_ranks(best.decode.layout)) / each
+    return (
         Metric(
             key="decode_tokens_per_s_per_card",
             label="decode pool, per card",
-            value=float(best.decode.tokens_per_s_rank) * machine.fabric.ranks_per_chip,
+            value=float(best.decode.tokens_per_s_rank) * each,
             unit="token/s",
         ),
         Metric(
             key="prefill_tokens_per_s_per_card",
             label="prefill pool, per card",
-            value=float(best.prefill.tokens_per_s_rank) * machine.fabric.ranks_per_chip,
+            value=float(best.prefill.tokens_per_s_rank) * each,
             unit="token/s",
         ),
-    ]
-    if best.mode == "disaggregated":
-        made.append(Metric(key="decode_cards", label="decoding", value=decode_cards, unit="cards"))
-    return tuple(made)
+        Metric(key="decode_cards", label="decoding", value=decode_cards, unit="cards"),
+    )
 
 
 def memory_pools(machine: Machine, best: Deployment) -> tuple[tuple[str, tuple[Share, ...]], ...]:
     """Return what fills a rank of each pool."""
-    reserve = machine.device.memory_bytes - usable_bytes(machine.engine)
 
     def parts(memory: ServingMemory) -> tuple[Share, ...]:
         return (
             Share(name="weights", amount_bytes=float(memory.weights_bytes)),
             Share(name="KV cache", amount_bytes=float(memory.cache_bytes)),
-            Share(name="reserve", amount_bytes=reserve),
+            Share(name="reserve", amount_bytes=reserve_bytes(machine, memory)),
         )
 
+    if best.mode == "aggregated":
+        return (("each rank", parts(best.decode.memory)),)
     return (("decode rank", parts(best.decode.memory)), ("prefill rank", parts(best.prefill.memory)))
 
 
-def memory_limit(machine: Machine, memory: ServingMemory) -> Limit:
-    """Return the memory limit of a decode rank, the engine's reserve counted as needed."""
-    reserve = machine.device.memory_bytes - usable_bytes(machine.engine)
+def reserve_bytes(machine: Machine, memory: ServingMemory) -> float:
+    """Return what the engine allots neither to weights nor to caches."""
+    return machine.device.memory_bytes - float(usable_bytes(machine.engine, memory.weights_bytes))
+
+
+def memory_limit(machine: Machine, best: Deployment) -> Limit:
+    """Return the memory limit of a rank that decodes, the engine's reserve counted as needed."""
+    memory = best.decode.memory
     return Limit(
         code="memory",
-        what="device memory of a decode rank",
-        needed=float(memory.total_bytes) + reserve,
+        what="device memory of a rank" if best.mode == "aggregated" else "device memory of a decode rank",
+        needed=float(memory.total_bytes) + reserve_bytes(machine, memory),
         available=machine.device.memory_bytes,
         unit="B",
         cure="more ranks an instance, a smaller batch, or a smaller number format",
     )
 
 
-def binding(best: Deployment, work: Serving, memory: Limit) -> str:
+def requests_limit(machine: Machine, best: Deployment) -> Limit:
+    """Return the limit on requests that one attention group holds at once, in all batches in flight."""
+    return Limit(
+        code="requests",
+        what="requests at once in a group",
+        needed=float(best.decode.sequences * best.decode.layout.pipeline),
+        available=machine.software.sequences_count,
+        unit="requests",
+        cure="software that admits more",
+    )
+
+
+def binding(best: Deployment, work: Serving, memory: Limit, held: Limit) -> str:
     """Return what stops a larger batch, then where a decode step's time goes."""
     if float(memory.margin_frac) < 0.08:
         stop = "memory stops a larger batch"
+    elif float(held.margin_frac) < 0.08:
+        stop = "the requests that the software admits stop a larger batch"
     elif best.tpot_s > 0.8 * work.tpot_s:
         stop = "the TPOT target stops a larger batch"
     elif best.ttft_s > 0.8 * work.ttft_s:
@@ -231,17 +272,8 @@ def why_slower(item: Deployment, best: Deployment) -> str:
 def infeasible(machine: Machine, work: Serving, found: ServeSearch) -> InfeasibleError:
     """Return the error that says whether memory or a target is out of reach, and by how much."""
     where = f"pods/{machine.pod.id}"
-    budget = usable_bytes(machine.engine)
     if found.fastest is None and found.smallest is not None:
-        least = float(found.smallest.memory.total_bytes)
-        need = least / budget
-        return InfeasibleError(
-            f"{machine.spec.name} in {machine.precision.name} does not fit {machine.cards_count:,.0f} cards: "
-            f"the smallest plan needs {human(least, 'B')} a rank of {human(budget, 'B')} usable "
-            f"({percent(1.0 - need)} margin)",
-            where=where,
-            hint="more cards, or a smaller number format (--precision)",
-        )
+        return too_big(machine, found.smallest, where)
     tpot = float(found.fastest.tpot_s) if found.fastest is not None else 0.0
     targets = f"no plan meets TTFT {human(work.ttft_s, 's')} and TPOT {human(work.tpot_s, 's')}"
     if tpot <= work.tpot_s:
@@ -256,4 +288,25 @@ def infeasible(machine: Machine, work: Serving, found: ServeSearch) -> Infeasibl
         f"({percent(1.0 - tpot / work.tpot_s)} margin)",
         where=where,
         hint="a looser --ttft or --tpot, more cards, or drafts (--mtp 1)",
+    )
+
+
+def too_big(machine: Machine, smallest: Decode, where: str) -> InfeasibleError:
+    """Return the error for a machine on which no decode plan fits: its memory, or the requests the software admits."""
+    least = float(smallest.memory.total_bytes)
+    budget = float(usable_bytes(machine.engine, smallest.memory.weights_bytes))
+    if least <= budget:
+        held = float(smallest.sequences * smallest.layout.pipeline)
+        return InfeasibleError(
+            f"{machine.software.name} admits {machine.software.sequences_count:,.0f} requests at once, and every plan "
+            f"that fits memory holds {held:,.0f} or more in a group",
+            where=where,
+            hint="a smaller pinned batch, or other software (--software)",
+        )
+    return InfeasibleError(
+        f"{machine.spec.name} in {machine.precision.name} does not fit {machine.cards_count:,.0f} cards: "
+        f"the smallest plan needs {human(least, 'B')} a rank of {human(budget, 'B')} usable "
+        f"({percent(1.0 - least / budget)} margin)",
+        where=where,
+        hint="more cards, or a smaller number format (--precision)",
     )

@@ -1,7 +1,7 @@
 """Which layout serves most: price decode and prefill instances as columns, then share the machine between them."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,7 @@ from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving
 from superpod.plan.train_search import Columns, experts, heads, keep
 from superpod.result import Num, at_row
-from superpod.serve.batching import batching
-from superpod.serve.memory import usable_bytes
+from superpod.serve.batching import Batching, batching, slots
 from superpod.serve.steady import Decode, Prefill, Requests, decode, even_share, prefill
 from superpod.workload.build import kv_cache_bytes
 from superpod.workload.phase import Partition
@@ -66,21 +65,16 @@ class ServeSearch:
 def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) -> ServeSearch:
     """Search instance layouts and the split of the machine; `fixed` pins decode degrees or its batch."""
     check_fixed(fixed)
-    requests = Requests(
-        prompt_tokens=float(work.prompt_tokens),
-        output_tokens=float(work.output_tokens),
-        draft_tokens=work.draft_tokens,
-        acceptance_frac=work.acceptance_frac,
-    )
+    check_imbalance(machine, work)
+    requests = requests_of(work)
     engine = machine.engine
     decoding = decode_columns(machine, engine, requests, fixed, work.imbalance_ratio)
     prefilling = prefill_columns(machine, engine, requests, work.imbalance_ratio)
-    budget = usable_bytes(machine.engine)
-    fits = np.asarray(decoding.memory.total_bytes <= budget)
+    fits = np.asarray(decoding.sequences <= slots(engine, decoding.layout, requests))
     quick = np.asarray(decoding.tpot_s <= work.tpot_s)
     found: list[Deployment] = []
     if work.mode in {"auto", "disaggregated"}:
-        found += disaggregated(machine, work, requests, (decoding, fits & quick), prefilling, budget)
+        found += disaggregated(machine, work, requests, (decoding, fits & quick), prefilling)
     if work.mode in {"auto", "aggregated"}:
         found += aggregated(machine, work, requests, (decoding, fits))
     found.sort(key=lambda item: -item.tokens_per_s)
@@ -93,6 +87,16 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
         too_slow_count=int(np.sum(fits & ~quick)),
         smallest=at_row(decoding, int(np.argmin(decoding.memory.total_bytes))),
         fastest=at_row(decoding, int(np.argmin(np.where(fits, decoding.tpot_s, np.inf)))) if fits.any() else None,
+    )
+
+
+def requests_of(work: Serving) -> Requests:
+    """Return the requests that the work is made of."""
+    return Requests(
+        prompt_tokens=float(work.prompt_tokens),
+        output_tokens=float(work.output_tokens),
+        draft_tokens=work.draft_tokens,
+        acceptance_frac=work.acceptance_frac,
     )
 
 
@@ -181,15 +185,16 @@ def disaggregated(
     requests: Requests,
     decoding: tuple[Decode, Any],
     prefilling: Prefill,
-    budget: float,
 ) -> list[Deployment]:
     """Return the best deployments with separate pools: for each pair of instance sizes, the best split of the ranks.
 
-    Caches travel from the prefill to the decode instance; the transfer is part of TTFT.
+    Caches travel from the prefill to the decode instance; the transfer is part of TTFT. A prefill instance holds the
+    prompts that it reads, no output.
     """
     decode_all, good = decoding
     transfer = transfer_time(machine, prefilling, requests)
-    first = np.asarray((prefilling.memory.total_bytes <= budget) & (prefilling.pass_s + transfer <= work.ttft_s))
+    fits = prefilling.sequences <= slots(machine.engine, prefilling.layout, replace(requests, output_tokens=0.0))
+    first = np.asarray(fits & (prefilling.pass_s + transfer <= work.ttft_s))
     best_decode = best_by_size(decode_all.layout, decode_all.tokens_per_s_rank, good)
     best_prefill = best_by_size(prefilling.layout, prefilling.tokens_per_s_rank, first)
     found: list[Deployment] = []
@@ -262,10 +267,8 @@ def aggregated(machine: Machine, work: Serving, requests: Requests, decoding: tu
     """
     decode_all, fits = decoding
     layout = decode_all.layout
-    groups = np.where(np.asarray(layout.expert) > 1, layout.data, 1.0)
-    state = batching(machine.engine, layout, requests, decode_all.sequences, groups_in_step=groups)
+    state, rate = continuous(machine.engine, layout, requests, decode_all.sequences)
     good = np.asarray(fits & (state.tpot_s <= work.tpot_s) & (state.ttft_s <= work.ttft_s))
-    rate = state.tokens_per_s / layout.tensor * even_share(machine.engine, layout)
     found: list[Deployment] = []
     for row in best_by_size(layout, rate, good):
         one, size = at_row(state, row), float(np.asarray(instance_ranks(layout))[row])
@@ -287,6 +290,18 @@ def aggregated(machine: Machine, work: Serving, requests: Requests, decoding: tu
     return found
 
 
+def continuous(
+    engine: Engine, layout: Layout, requests: Requests, held: Num, *, near: Num | None = None
+) -> tuple[Batching, Num]:
+    """Return the steady state of each attention group, and the rate of a rank; `near` as in `batching`.
+
+    Groups that share experts wait for each other.
+    """
+    groups = np.where(np.asarray(layout.expert) > 1, layout.data, 1.0)
+    state = batching(engine, layout, requests, held, groups_in_step=groups, near=near)
+    return state, state.tokens_per_s / layout.tensor * even_share(engine, layout)
+
+
 def other_kinds(found: list[Deployment]) -> tuple[Deployment, ...]:
     """Return up to five deployments that differ from those before them in mode, or in decode instance and in rate."""
     seen: set[tuple[Any, ...]] = set()
@@ -298,6 +313,16 @@ def other_kinds(found: list[Deployment]) -> tuple[Deployment, ...]:
             seen.add(key)
             kept.append(item)
     return tuple(kept[1:6])
+
+
+def check_imbalance(machine: Machine, work: Serving) -> None:
+    """Raise ScenarioError for unevenly liked experts of a model that has none."""
+    if work.imbalance_ratio != 1.0 and experts(machine.spec) <= 1:
+        raise ScenarioError(
+            f"{machine.spec.name} has no experts that could be loaded unevenly",
+            where="--imbalance",
+            hint="leave it out for a dense model",
+        )
 
 
 def check_fixed(fixed: Mapping[str, float | str]) -> None:

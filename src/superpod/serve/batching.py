@@ -6,22 +6,20 @@ in chunks within the engine's budget of tokens a step, riding along in decode st
 arrivals, no tails: see `docs/theory/serving.md`.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from superpod.catalog.model_spec import LinearAttention
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.result import Num
-from superpod.serve.iteration import draft_time, pass_time
-from superpod.serve.memory import cache_budget, weights_bytes
-from superpod.serve.steady import Requests
-from superpod.workload.build import kv_cache_bytes, layer
-from superpod.workload.op import ATTENTION, DECODE_ATTENTION
+from superpod.serve.iteration import draft_time, mixed_pass_time, pass_time
+from superpod.serve.memory import cache_budget, held_weights_bytes, sequence_cache_bytes
+from superpod.serve.steady import Requests, held_tokens
 from superpod.workload.phase import Phase, decode_phase, prefill_phase
 
-ROUNDS = 12  # of the fixed point between requests that decode and requests that are being read
+ROUNDS = 6  # secants of the fixed point between requests that decode and requests that are being read
+STEEPEST = 0.9  # bound on a secant's slope: how fast the requests that decode may grow with those assumed to
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,8 +27,9 @@ class Batching:
     """The steady state of an attention group: of `held_count` requests `decoding_count` are past their prompt.
 
     `step_s` is the mean step, `plain_s` one that only decodes, `mixed_s` one with a chunk of `chunk_tokens` of prompts;
-    `mixed_frac` of the steps are such. `tpot_s` is the time between two tokens of a request, `ttft_s` that from taking
-    a request up to its first token, `tokens_per_s` what the group puts out.
+    `mixed_frac` of the steps are such. `tpot_s` is the time between two tokens of a request, `ttft_s` that from sending
+    a request to its first token, by Little's law: reading it, and waiting where the budget reads no faster.
+    `tokens_per_s` is what the group puts out.
     """
 
     held_count: Num
@@ -48,58 +47,87 @@ class Batching:
 def slots(engine: Engine, layout: Layout, requests: Requests) -> Num:
     """Return how many requests one batch can hold: by the engine's own limit and by memory for their caches.
 
-    Where the engine admits a request only if its whole output fits, each takes prompt + output; else a mean request is
-    half way through its output. Less than 1 where none fits.
+    Each takes `held_tokens`; with p pipeline stages p batches share the engine's limit and the memory of a rank. Less
+    than 1 where none fits.
     """
-    grown = requests.output_tokens * (1.0 if engine.software.reserves_output else 0.5)
-    context = requests.prompt_tokens + grown
-    deeper = 1.0 + engine.spec.mtp_layers_count / engine.spec.layers_count * (requests.draft_tokens > 0)
-    held = weights_bytes(engine.spec, layout, engine.precision) * deeper
-    one = kv_cache_bytes(engine.spec, context, layout.partition, engine.precision) * deeper
+    drafts = requests.draft_tokens > 0
+    held = held_weights_bytes(engine, layout, drafts=drafts)
+    one = sequence_cache_bytes(engine, layout, held_tokens(engine, requests), drafts=drafts)
     return np.minimum(cache_budget(engine, held) / one, engine.software.sequences_count / layout.pipeline)
 
 
-def batching(engine: Engine, layout: Layout, requests: Requests, held: Num, *, groups_in_step: Num = 1.0) -> Batching:
+def batching(
+    engine: Engine,
+    layout: Layout,
+    requests: Requests,
+    held: Num,
+    *,
+    groups_in_step: Num = 1.0,
+    near: Num | None = None,
+) -> Batching:
     """Return the steady state of a group that holds `held` requests.
 
     With b of them decoding and S steps a request, b / S prompts arrive a step, q = b P / S tokens. A step reads c of
     them, at least a whole prompt where the budget allows; a share f = q / c of the steps does. `groups_in_step` groups
     wait for each other in every layer (experts spread over all of them), and a step is mixed if it is for any of them:
-    1 - (1 - f)^g. Requests being read do not decode: b = held / (1 + residence / (S t)).
+    1 - (1 - f)^g. Requests being read do not decode: b = held / (1 + residence / (S t)), and no more than the budget
+    can read prompts for. Solved by secants; a start `near` the answer needs one.
     """
-    steps = np.maximum(requests.output_tokens / requests.tokens_per_step, 1.0)
-    prompt = requests.prompt_tokens
-    decoding: Num = held * 1.0
+    most = np.minimum(held, most_decoding(engine, requests))
+    decoding = most if near is None else np.minimum(near, most)
     found = _state(engine, layout, requests, held, decoding, groups_in_step)
-    for _ in range(ROUNDS):
-        reading = found.step_s / 2.0 + np.ceil(prompt / found.chunk_tokens) * found.mixed_s
-        wanted = held / (1.0 + reading / (steps * found.step_s))
-        most = _budget(engine, wanted) * steps / prompt  # prompts cannot be read faster
-        decoding = 0.5 * (decoding + np.maximum(np.minimum(wanted, most), np.minimum(held, 1e-3)))
+    slope: Num = 0.0
+    last = (decoding, decoding)
+    for turn in range(ROUNDS if near is None else 1):
+        wanted = np.minimum(held / (1.0 + _residence(found, requests) / (_steps(requests) * found.step_s)), most)
+        apart = decoding - last[0]
+        if turn:
+            slope = np.clip((wanted - last[1]) / np.where(apart == 0.0, 1.0, apart), 0.0, STEEPEST)
+        last = (decoding, wanted)
+        decoding = np.minimum(decoding + (wanted - decoding) / (1.0 - slope), most)
         found = _state(engine, layout, requests, held, decoding, groups_in_step)
     return found
 
 
-def _budget(engine: Engine, decoding: Num) -> Num:
-    """Return the prompt tokens that one step may read."""
-    most = engine.software.step_tokens_count
-    return np.maximum(most - decoding, 1.0) if engine.software.scheduling == "mixed" else most + 0.0 * decoding
+def most_decoding(engine: Engine, requests: Requests) -> float:
+    """Return how many requests can decode while the budget of B tokens a step still reads a prompt for each that ends.
+
+    Taking turns, b P / S <= B; riding along, the 1 + drafts query tokens of each come off the budget too:
+    b (1 + drafts + P / S) <= B.
+    """
+    arriving = requests.prompt_tokens / _steps(requests)
+    beside = 1.0 + requests.draft_tokens if engine.software.scheduling == "mixed" else 0.0
+    return engine.software.step_tokens_count / (beside + arriving)
+
+
+def _steps(requests: Requests) -> float:
+    """Return the decode steps of a request."""
+    return max(requests.output_tokens / requests.tokens_per_step, 1.0)
+
+
+def _residence(found: Batching, requests: Requests) -> Num:
+    """Return the time that reading a prompt takes: half a step of waiting, then its share of each mixed step.
+
+    Prompts fill the chunks without gaps: P / c steps, at least one.
+    """
+    return found.step_s / 2.0 + np.maximum(requests.prompt_tokens / found.chunk_tokens, 1.0) * found.mixed_s
 
 
 def _state(
     engine: Engine, layout: Layout, requests: Requests, held: Num, decoding: Num, groups_in_step: Num
 ) -> Batching:
-    steps = np.maximum(requests.output_tokens / requests.tokens_per_step, 1.0)
-    budget = _budget(engine, decoding)
-    wanted = decoding * requests.prompt_tokens / steps
-    chunk = np.minimum(np.maximum(wanted, requests.prompt_tokens), budget)
-    share = np.minimum(wanted / chunk, 1.0)
-    share = _any_of(share, groups_in_step)
-    phase = decode_phase(decoding, requests.prompt_tokens + requests.output_tokens / 2.0, 1.0 + requests.draft_tokens)
-    plain = pass_time(engine, layout, phase).time_s + draft_time(engine, layout, phase, requests.draft_tokens).time_s
-    mixed = mixed_time(engine, layout, requests, phase, chunk, plain)
+    software, steps = engine.software, _steps(requests)
+    query_tokens = 1.0 + requests.draft_tokens
+    budget = software.step_tokens_count - (decoding * query_tokens if software.scheduling == "mixed" else 0.0)
+    arriving = decoding * requests.prompt_tokens / steps
+    chunk = np.minimum(np.maximum(arriving, requests.prompt_tokens), budget)
+    share = _any_of(np.minimum(arriving / chunk, 1.0), groups_in_step)
+    phase = decode_phase(decoding, requests.prompt_tokens + requests.output_tokens / 2.0, query_tokens)
+    reading = prefill_phase(chunk / requests.prompt_tokens, requests.prompt_tokens)
+    draft = draft_time(engine, layout, phase, requests.draft_tokens).time_s
+    plain = pass_time(engine, layout, phase).time_s + draft
+    mixed = mixed_time(engine, layout, reading, phase, plain, draft)
     mean = plain + share * (mixed - plain)
-    reading = mean / 2.0 + np.ceil(requests.prompt_tokens / chunk) * mixed
     return Batching(
         held_count=held,
         decoding_count=decoding,
@@ -108,9 +136,9 @@ def _state(
         plain_s=plain,
         mixed_s=mixed,
         step_s=mean,
-        tpot_s=mean / requests.tokens_per_step,
-        ttft_s=reading,
-        tokens_per_s=decoding * requests.tokens_per_step / mean,
+        tpot_s=mean * steps / requests.output_tokens,
+        ttft_s=steps * mean * (held / decoding - 1.0),
+        tokens_per_s=decoding * requests.output_tokens / (steps * mean),
     )
 
 
@@ -121,34 +149,15 @@ def _any_of(share: Num, count: Num) -> Num:
     return found
 
 
-def mixed_time(
-    engine: Engine, layout: Layout, requests: Requests, decoding: Phase, chunk_tokens: Num, plain_s: Num
-) -> Num:
-    """Return the time of a step that also reads `chunk_tokens` of prompts.
+def mixed_time(engine: Engine, layout: Layout, reading: Phase, decoding: Phase, plain_s: Num, draft_s: Num) -> Num:
+    """Return the time of a step that also reads prompts, beside one that only decodes in `plain_s`, drafts with it.
 
-    Riding along, all tokens share the products and collectives of one pass, and attention runs for both kinds apart;
-    taking turns, a pass of prompts stands before the decode step. Never shorter than the decode step alone.
+    Riding along, one pass does both and drafts follow; taking turns, a pass of prompts stands before the decode step.
+    Never shorter than the decode step alone.
     """
-    prompts = chunk_tokens / requests.prompt_tokens
     if engine.software.scheduling == "alternate":
-        return plain_s + pass_time(engine, layout, prefill_phase(prompts, requests.prompt_tokens)).time_s
-    reading = prefill_phase(prompts, requests.prompt_tokens)
-    together = replace(reading, tokens=chunk_tokens + decoding.tokens, sequences=prompts + decoding.sequences)
-    products = pass_time(engine, layout, together).time_s - attention_time(engine, layout, together)
-    apart = attention_time(engine, layout, reading) + attention_time(engine, layout, decoding)
-    return np.maximum(products + apart, plain_s)
-
-
-def attention_time(engine: Engine, layout: Layout, phase: Phase) -> Num:
-    """Return the time of the attention kernels alone, over all layers of a pass."""
-    spent: Num = 0.0
-    for group in engine.spec.layers:
-        if isinstance(group.attention, LinearAttention):
-            continue
-        work = layer(engine.spec, group, phase, layout.partition, engine.precision)
-        core = tuple(op for op in work.attention if op.kind in {ATTENTION, DECODE_ATTENTION})
-        spent = spent + group.count * engine.seconds(core)
-    return spent
+        return plain_s + pass_time(engine, layout, reading).time_s
+    return np.maximum(mixed_pass_time(engine, layout, reading, decoding).time_s + draft_s, plain_s)
 
 
 def first_wave_wait(engine: Engine, layout: Layout, requests: Requests, held: Num) -> Num:
@@ -171,7 +180,7 @@ def offline_time(engine: Engine, layout: Layout, requests: Requests, requests_co
     most = float(np.minimum(slots(engine, layout, requests), requests_count))
     if most < 1.0:
         return 0.0, most
-    steps = max(requests.output_tokens / requests.tokens_per_step, 1.0)
+    steps = _steps(requests)
     waves = float(np.floor(requests_count / most))
     rest = requests_count - waves * most
     spent = waves * steps * _wave_step(engine, layout, requests, most)
@@ -183,5 +192,4 @@ def offline_time(engine: Engine, layout: Layout, requests: Requests, requests_co
 def _wave_step(engine: Engine, layout: Layout, requests: Requests, held: float) -> float:
     """Return a request's time over its steps: reading and decoding of `held` requests at once."""
     found = batching(engine, layout, requests, held)
-    steps = max(requests.output_tokens / requests.tokens_per_step, 1.0)
-    return held * requests.output_tokens / float(found.tokens_per_s) / steps
+    return held * requests.output_tokens / float(found.tokens_per_s) / _steps(requests)

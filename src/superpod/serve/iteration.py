@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts
+from superpod.catalog.model_spec import LayerGroup, LinearAttention, MixtureOfExperts
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.tiers import Fabric, Group
 from superpod.parallel.axes import expert, pipeline, tensor
@@ -13,8 +13,12 @@ from superpod.parallel.layout import Layout
 from superpod.parallel.place import Groups, groups
 from superpod.result import Num, Term, total
 from superpod.serve.host import host_time
-from superpod.workload.build import head, layer
-from superpod.workload.phase import Phase
+from superpod.workload.blocks import BLOCKS
+from superpod.workload.build import LayerWork, head, layer
+from superpod.workload.op import ATTENTION, DECODE_ATTENTION
+from superpod.workload.phase import Partition, Phase
+
+CORE = (ATTENTION, DECODE_ATTENTION)  # kernels over the context; all others of a layer are over tokens
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,13 +43,37 @@ def pass_time(engine: Engine, layout: Layout, phase: Phase) -> Term:
     Each layer runs its kernels and then waits for its collectives; where splitting the batch in two and letting one
     half compute while the other's tokens travel is faster, that is used (arXiv 2506.12708, section 4.2.3).
     """
+    device = _device(engine, layout, phase, (), _projection(engine, layout, phase))
+    return _hosted(engine, device, phase)
+
+
+def mixed_pass_time(engine: Engine, layout: Layout, reading: Phase, decoding: Phase) -> Term:
+    """Return the time of one pass that reads prompts and decodes, the host's share with it.
+
+    All tokens share the products and collectives; attention runs for both kinds apart. The vocabulary projection is for
+    the last token of each prompt and every query token of the decoding sequences. Not replayed as a captured graph.
+    """
+    together = replace(
+        reading, tokens=reading.tokens + decoding.tokens, sequences=reading.sequences + decoding.sequences
+    )
+    rows = replace(together, sequences=reading.sequences + decoding.tokens)
+    device = _device(engine, layout, together, (reading, decoding), _projection(engine, layout, rows))
+    return _hosted(engine, device, together)
+
+
+def _device(engine: Engine, layout: Layout, phase: Phase, cores: tuple[Phase, ...], projection: Num) -> Term:
+    """Return a pass without the host; where `cores` are given, attention runs for each of them and not for `phase`."""
     placed = groups(layout)
     spent = Part(attention=0.0, feed_forward=0.0, tensor=0.0, dispatch=0.0, combine=0.0, hidden=0.0)
     for group in engine.spec.layers:
-        spent = spent.plus(_layer(engine, group, layout, placed, phase), float(group.count))
+        spent = spent.plus(_layer(engine, group, layout, placed, phase, cores), float(group.count))
     hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, layout.tensor)
     hops = np.where(layout.pipeline > 1, (layout.pipeline - 1.0) * hop, 0.0)
-    device = _term(phase.kind, spent, _projection(engine, layout, phase), hops)
+    return _term(phase.kind, spent, projection, hops)
+
+
+def _hosted(engine: Engine, device: Term, phase: Phase) -> Term:
+    """Return a pass with what the host adds to it: kernels of decode steps alone may be a captured graph."""
     captured = engine.software.graphs and phase.kind == "decode"
     host = host_time(
         engine.software, device.time_s, float(engine.spec.layers_count), phase.sequences, captured=captured
@@ -61,7 +89,7 @@ def draft_time(engine: Engine, layout: Layout, phase: Phase, draft_tokens: int) 
     if not draft_tokens:
         return Term(name="draft", time_s=0.0 * phase.tokens)
     single = replace(phase, tokens=phase.sequences)
-    part = _layer(engine, engine.spec.layers[-1], layout, groups(layout), single)
+    part = _layer(engine, engine.spec.layers[-1], layout, groups(layout), single, ())
     one = _sum(part) - part.hidden + _projection(engine, layout, single)
     return Term(name="draft", time_s=draft_tokens * one)
 
@@ -84,14 +112,14 @@ def _projection(engine: Engine, layout: Layout, phase: Phase) -> Num:
     return engine.seconds(kernels) + np.where(pooled > 1, gather, 0.0)
 
 
-def _layer(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> Part:
+def _layer(
+    engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase, cores: tuple[Phase, ...]
+) -> Part:
     """Return one layer's part: the whole batch in one go, or in two overlapped halves, whichever is faster."""
-    whole = _sequential(engine, group, layout, placed, phase)
+    whole = _sequential(engine, group, layout, placed, phase, cores)
     if not isinstance(group.ffn, MixtureOfExperts):
         return whole
-    half = _sequential(
-        engine, group, layout, placed, replace(phase, sequences=phase.sequences / 2, tokens=phase.tokens / 2)
-    )
+    half = _sequential(engine, group, layout, placed, _halved(phase), tuple(_halved(core) for core in cores))
     plain = _sum(whole)
     kernels = half.attention + half.feed_forward + half.tensor  # its collectives stand in the way of the next kernel
     waits = half.dispatch + half.combine
@@ -101,7 +129,13 @@ def _layer(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, ph
     return replace(whole, hidden=np.where(enough, np.maximum(plain - overlapped, 0.0), 0.0))
 
 
-def _sequential(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> Part:
+def _halved(phase: Phase) -> Phase:
+    return replace(phase, sequences=phase.sequences / 2, tokens=phase.tokens / 2)
+
+
+def _sequential(
+    engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase, cores: tuple[Phase, ...]
+) -> Part:
     part = replace(layout.partition, sequence_parallel=phase.kind == "prefill")  # decode repeats its few rows
     work = layer(engine.spec, group, phase, part, engine.precision)
     block = tensor.block_time(
@@ -114,13 +148,28 @@ def _sequential(engine: Engine, group: LayerGroup, layout: Layout, placed: Group
         sent = expert.exchange_times(engine, placed.expert, group.ffn, phase, layout.partition)
         dispatch, combine = (np.where(layout.expert > 1, item, 0.0) for item in sent)
     return Part(
-        attention=engine.seconds(work.attention),
+        attention=_attention(engine, work, part, cores),
         feed_forward=engine.seconds(work.ffn),
         tensor=np.where(layout.tensor > 1, blocks * block, 0.0) + _staged(engine, group, layout, phase),
         dispatch=dispatch,
         combine=combine,
         hidden=0.0,
     )
+
+
+def _attention(engine: Engine, work: LayerWork, part: Partition, cores: tuple[Phase, ...]) -> Num:
+    """Return the time of an attention block whose kernels over the context run for each of `cores`, if there are any.
+
+    A recurrence walks its tokens, whatever the context: it runs once.
+    """
+    spec = work.group.attention
+    if not cores or isinstance(spec, LinearAttention):
+        return engine.seconds(work.attention)
+    spent = engine.seconds(tuple(op for op in work.attention if op.kind not in CORE))
+    for core in cores:
+        block = BLOCKS[spec.kind](spec, engine.spec.hidden_count, core, part, engine.precision)
+        spent = spent + engine.seconds(tuple(op for op in block if op.kind in CORE))
+    return spent
 
 
 def _staged(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase) -> Num:

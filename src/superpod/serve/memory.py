@@ -31,16 +31,36 @@ def serving_memory(
 ) -> ServingMemory:
     """Return the memory of one rank that holds `sequences` of `context_tokens` each for its attention group.
 
-    Pipeline stages hold whole layers, and as many batches are in flight as there are stages. The layers that
-    draft tokens are counted as ordinary ones, where they are used.
+    As many batches are in flight as there are pipeline stages; `sequences` are those of one.
     """
-    spec, precision = engine.spec, engine.precision
-    deeper = 1.0 + spec.mtp_layers_count / spec.layers_count * drafts
-    fullest = layout.pipeline * np.ceil(spec.layers_count / layout.pipeline) / spec.layers_count
     return ServingMemory(
-        weights_bytes=weights_bytes(spec, layout, precision) * deeper,
-        cache_bytes=sequences * kv_cache_bytes(spec, context_tokens, layout.partition, precision) * deeper * fullest,
+        weights_bytes=held_weights_bytes(engine, layout, drafts=drafts),
+        cache_bytes=sequences * sequence_cache_bytes(engine, layout, context_tokens, drafts=drafts),
     )
+
+
+def held_weights_bytes(engine: Engine, layout: Layout, *, drafts: bool) -> Num:
+    """Return the weights of one rank, with the layers that draft tokens where they are used."""
+    return weights_bytes(engine.spec, layout, engine.precision) * deeper(engine.spec, drafts=drafts)
+
+
+def sequence_cache_bytes(engine: Engine, layout: Layout, context_tokens: Num, *, drafts: bool) -> Num:
+    """Return what one more sequence in each batch in flight adds to a rank of the fullest stage.
+
+    p batches are in flight, each with a cache for the stage's share of the layers.
+    """
+    one = kv_cache_bytes(engine.spec, context_tokens, layout.partition, engine.precision)
+    return one * deeper(engine.spec, drafts=drafts) * layout.pipeline * stage_frac(engine.spec, layout)
+
+
+def deeper(spec: ModelSpec, *, drafts: bool) -> float:
+    """Return layers over the model's own: those that draft tokens are counted as ordinary ones, where they are used."""
+    return 1.0 + spec.mtp_layers_count / spec.layers_count * drafts
+
+
+def stage_frac(spec: ModelSpec, layout: Layout) -> Num:
+    """Return the share of the layers that the fullest pipeline stage holds, ceil(L / p) / L: stages hold whole ones."""
+    return np.ceil(spec.layers_count / layout.pipeline) / spec.layers_count
 
 
 def weights_bytes(spec: ModelSpec, layout: Layout, precision: Precision) -> Num:
@@ -57,13 +77,16 @@ def weights_bytes(spec: ModelSpec, layout: Layout, precision: Precision) -> Num:
             slots = np.maximum(group.ffn.experts_count / layout.expert, 1.0)
             experts = experts + group.count * slots * expert_params(group.ffn, spec.hidden_count) / layout.expert_tensor
     held = (body / layout.tensor + experts) * precision.weight_bytes
-    fullest = np.ceil(spec.layers_count / layout.pipeline) / spec.layers_count
-    return held * fullest + tables / np.minimum(layout.pipeline, 2.0)
+    return held * stage_frac(spec, layout) + tables / np.minimum(layout.pipeline, 2.0)
 
 
-def usable_bytes(engine: Engine) -> float:
-    """Return what an engine allots to weights and caches: its share of a rank's memory."""
-    return engine.device.memory_bytes * engine.software.memory_frac
+def usable_bytes(engine: Engine, held_bytes: Num = 0.0) -> Num:
+    """Return what an engine allots to weights and caches on a rank that holds `held_bytes` of weights.
+
+    Never more than the memory; weights count only where the engine's share is of what they leave free.
+    """
+    usable = cache_budget(engine, held_bytes) + held_bytes
+    return np.minimum(usable, engine.device.memory_bytes)
 
 
 def cache_budget(engine: Engine, held_bytes: Num) -> Num:

@@ -5,13 +5,11 @@ No queueing: rates are at saturation, latencies without waiting.
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.result import Num, Term, total
 from superpod.serve.iteration import draft_time, pass_time
-from superpod.serve.memory import ServingMemory, serving_memory
+from superpod.serve.memory import ServingMemory, serving_memory, stage_frac
 from superpod.workload.phase import decode_phase, prefill_phase
 
 
@@ -68,8 +66,18 @@ def decode(engine: Engine, layout: Layout, sequences: Num, requests: Requests) -
         term=term,
         tpot_s=tpot,
         tokens_per_s_rank=rate,
-        memory=serving_memory(engine, layout, sequences, context, drafts=requests.draft_tokens > 0),
+        memory=serving_memory(
+            engine, layout, sequences, held_tokens(engine, requests), drafts=requests.draft_tokens > 0
+        ),
     )
+
+
+def held_tokens(engine: Engine, requests: Requests) -> float:
+    """Return the tokens whose cache a request holds: prompt + output where the engine reserves it, else + output / 2.
+
+    The mean request is half way through its output.
+    """
+    return requests.prompt_tokens + requests.output_tokens * (1.0 if engine.software.reserves_output else 0.5)
 
 
 def prefill(engine: Engine, layout: Layout, sequences: Num, requests: Requests) -> Prefill:
@@ -92,5 +100,4 @@ def prefill(engine: Engine, layout: Layout, sequences: Num, requests: Requests) 
 
 def even_share(engine: Engine, layout: Layout) -> Num:
     """Return mean over fullest stage, L / (p ceil(L / p)): with p batches in flight the fullest stage sets the rate."""
-    layers = engine.spec.layers_count
-    return layers / (layout.pipeline * np.ceil(layers / layout.pipeline))
+    return 1.0 / (layout.pipeline * stage_frac(engine.spec, layout))

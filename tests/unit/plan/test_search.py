@@ -1,6 +1,7 @@
 """Searches against brute force, and what a larger or pinned space must not do."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from superpod.parallel.layout import Layout, legal
 from superpod.plan import explain_serve, explain_train, serve_search, train_search
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
+from superpod.serve.batching import slots
 
 CATALOGUE = Catalogue()
 WORK = Training(batch_sequences=128, sequence_tokens=2048)
@@ -125,3 +127,82 @@ def test_impossible_targets_and_memory_are_told_apart() -> None:
     work = Serving()
     with pytest.raises(InfeasibleError, match=r"smallest plan needs .* a rank of .* usable"):
         explain_serve.answer(made("deepseek-v3", "hgx-h100", 8, work), work, {})
+
+
+@pytest.mark.parametrize("drafts", [0, 1])
+@pytest.mark.parametrize("pipeline", [1.0, 2.0])
+@pytest.mark.parametrize("software", ["vllm-0.5", "vllm-1", "tensorrt-llm-1"])
+def test_a_plan_holds_what_the_software_admits_and_no_more(software: str, pipeline: float, drafts: int) -> None:
+    """By its requests at once, its share of all or of free memory, and its reserve for outputs: one rule."""
+    work = Serving(
+        mode="aggregated", prompt_tokens=1024, output_tokens=2048, ttft_s=1e4, tpot_s=1e4, draft_tokens=drafts
+    )
+    system = machine(CATALOGUE, Scenario(model="deepseek-r1", pod="hgx-h200", cards=32, work=work, software=software))
+    degrees = {"tensor": 8.0, "pipeline": pipeline, "expert": 8.0, "data": 1.0}
+    most = float(slots(system.engine, Layout(**degrees), serve_search.requests_of(work)))
+    best = serve_search.search(system, work, degrees | {"batch": float(np.floor(most))}).best
+    assert best is not None
+    assert serve_search.search(system, work, degrees | {"batch": float(np.floor(most)) + 1.0}).best is None
+
+
+def test_pools_hold_no_more_than_their_software_admits() -> None:
+    work = Serving(mode="disaggregated", prompt_tokens=256, output_tokens=256)
+    for software in ("vllm-0.5", "tensorrt-llm-1"):
+        system = machine(CATALOGUE, Scenario(model="llama-3.1-8b", pod="hgx-h100", work=work, software=software))
+        best = serve_search.search(system, work, {}).best
+        assert best is not None
+        asked = serve_search.requests_of(work)
+        assert best.decode.sequences <= slots(system.engine, best.decode.layout, asked)
+        assert best.prefill.sequences <= slots(system.engine, best.prefill.layout, replace(asked, output_tokens=0.0))
+
+
+def test_too_many_requests_for_the_software_are_told_from_too_little_memory() -> None:
+    work = Serving(prompt_tokens=64, output_tokens=64)
+    system = machine(CATALOGUE, Scenario(model="llama-3.1-8b", pod="hgx-h100", work=work, software="vllm-0.5"))
+    with pytest.raises(InfeasibleError, match=r"admits 256 requests at once, and every plan .* 300 or more"):
+        explain_serve.answer(system, work, {"batch": 300.0})
+
+
+@pytest.mark.parametrize("mode", ["aggregated", "disaggregated"])
+@pytest.mark.parametrize("software", ["vllm-1", "tensorrt-llm-1"])
+def test_what_fills_a_rank_adds_up_to_its_memory(software: str, mode: str) -> None:
+    work = Serving(mode=mode)
+    system = machine(CATALOGUE, Scenario(model="llama-3.1-70b", pod="hgx-h200", work=work, software=software))
+    answer, _ = explain_serve.answer(system, work, {})
+    assert len(answer.memory) == (1 if mode == "aggregated" else 2)
+    for _, shares in answer.memory:
+        weights, cache, reserve = (share.amount_bytes for share in shares)
+        assert weights + cache + reserve <= system.device.memory_bytes
+        free = system.device.memory_bytes - (weights if software == "tensorrt-llm-1" else 0.0)
+        assert reserve == pytest.approx(0.1 * free)
+    limit = next(item for item in answer.limits if item.code == "memory")
+    assert limit.needed == pytest.approx(sum(share.amount_bytes for share in answer.memory[0][1]))
+
+
+def test_pools_are_shown_only_where_there_are_pools() -> None:
+    for mode, shown in (("aggregated", False), ("disaggregated", True)):
+        work = Serving(mode=mode)
+        answer, _ = explain_serve.answer(made("llama-3.1-70b", "hgx-h200", 8, work), work, {})
+        assert any("pool" in item.label for item in answer.metrics) == shown
+
+
+@pytest.mark.parametrize(("software", "batch"), [("vllm-1", 768.0), ("eager-2023", 256.0)])
+def test_a_shared_instance_is_priced_again_with_its_budget_of_tokens(software: str, batch: float) -> None:
+    """Where the budget of tokens a step bounds the requests that decode, a larger one serves more."""
+    work = Serving(mode="aggregated", prompt_tokens=1024, output_tokens=64, ttft_s=1e4, tpot_s=10.0)
+    system = machine(CATALOGUE, Scenario(model="llama-3.1-8b", pod="hgx-h200", work=work, software=software))
+    answer, again = explain_serve.answer(system, work, {"tensor": 1.0, "pipeline": 1.0, "batch": batch})
+    rates = []
+    for factor in (0.99, 1.0, 1.01):
+        tokens = system.software.step_tokens_count * factor
+        rates.append(again(replace(system, software=replace(system.software, step_tokens_count=tokens))))
+    assert rates[0] < rates[1] < rates[2]
+    assert rates[1] == pytest.approx(answer.headline.value, rel=1e-3)  # all cards are in use
+
+
+def test_uneven_experts_of_a_dense_model_are_refused() -> None:
+    work = Serving(imbalance_ratio=3.0)
+    with pytest.raises(ScenarioError, match="has no experts"):
+        explain_serve.answer(made("llama-3.1-8b", "hgx-h100", 8, work), work, {})
+    uneven, _ = explain_serve.answer(made("gpt-oss-120b", "hgx-h100", 8, work), work, {})
+    assert any("3 times the mean" in note for note in uneven.notes)
