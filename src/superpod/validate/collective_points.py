@@ -41,6 +41,7 @@ def predict(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
                 high=predicted * band,
                 ladder=f"{row.source}|{point.chips:g}|{row.what}",
                 basis=row.reason,
+                in_sample=row.in_sample,
             )
         )
     return tuple(made)

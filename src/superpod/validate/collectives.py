@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
+from superpod.catalog.read import read_toml
 from superpod.errors import NoBasisError
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.collectives.exchange import priced
@@ -13,8 +16,10 @@ from superpod.fabric.collectives.expert_exchange import Routing, sent
 from superpod.fabric.tiers import Fabric, Group, build, ranks_per_chip
 from superpod.result import Num
 from superpod.validate.hardware import pod_of
-from superpod.validate.programs import program_fact
+from superpod.validate.programs import Program, program, program_number
+from superpod.validate.values import positive
 
+SYSTEMS = Path(__file__).parent / "systems.toml"
 KINDS = {
     "all_reduce": "all_reduce",
     "all_gather": "all_gather",
@@ -27,12 +32,7 @@ ELEMENT_BYTES = {"FP8": 1.0 + 4.0 / 128.0, "INT8": 1.0, "BF16": 2.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class System:
-    """Where a source measured: words of its title and hardware, the pod that stands for it, and what differs there.
-
-    `program` names a row of programs.toml whose launch every measurement includes, `bandwidth` one whose injection
-    replaces the pod's, `network` a link family for the scale-out tier. `adds` is whether its switches were used to add,
-    `short` whether its library has ways of its own for short messages (NCCL 2.18 sends all alike).
-    """
+    """Where a source measured: a row of systems.toml, which says what each key means."""
 
     title: str
     hardware: str
@@ -42,31 +42,7 @@ class System:
     network: str = ""
     adds: bool = True
     short: bool = True
-
-
-# First match wins.
-SYSTEMS = (
-    System(title="APEX+", hardware="H100", pod="hgx-h100", short=False),
-    # Its all-reduce of 128 MB is slower than a ring of its other collectives: NCCL did not use the switches.
-    System(title="APEX+", hardware="H200", pod="hgx-h200", adds=False, short=False),
-    System(title="vTrain", hardware="DGX-class A100", pod="hgx-a100", program="vtrain_profile"),
-    System(title="ML Engineering", hardware="HGX H200", pod="hgx-h200", program="all_reduce_bench"),
-    System(title="ML Engineering", hardware="AWS P6-B200", pod="hgx-b200", program="all_reduce_bench"),
-    System(
-        title="ML Engineering",
-        hardware="4x AWS P6-B200",
-        pod="hgx-b200",
-        program="all_reduce_bench",
-        network="efa-400g",
-    ),
-    System(title="ML Engineering", hardware="DGX-class B200", pod="hgx-b200", program="all_reduce_bench"),
-    System(title="ML Engineering", hardware="MI300X", pod="mi355x-8", program="all_reduce_bench", bandwidth="mi300x"),
-    System(title="DeepEP", hardware="H800/H100", pod="hgx-h100"),
-    System(title="DeepEP", hardware="H800", pod="hgx-h800"),
-    System(title="DeepEP", hardware="B200", pod="hgx-b200"),
-    System(title="sgl-kernel-npu", hardware="Atlas A3", pod="cloudmatrix384"),
-    System(title="CloudMatrix384", hardware="CloudMatrix384", pod="cloudmatrix384"),
-)
+    in_sample: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,6 +55,7 @@ class Prediction:
     measured_s: float
     predicted_s: float | None
     reason: str
+    in_sample: bool = False
 
     @property
     def error_frac(self) -> float:
@@ -92,7 +69,7 @@ class _Place:
 
     system: System
     fabric: Fabric
-    launch_s: float
+    program: Program
 
 
 def predict(catalogue: Catalogue, point: Mapping[str, Any]) -> tuple[Prediction, ...]:
@@ -114,6 +91,7 @@ def predict(catalogue: Catalogue, point: Mapping[str, Any]) -> tuple[Prediction,
             measured_s=measured,
             predicted_s=predicted,
             reason=f"{place.system.pod}, {point['chips']:g} ranks",
+            in_sample=place.system.in_sample or place.program.in_sample,
         )
         for what, measured, predicted in rows
     )
@@ -149,7 +127,7 @@ def _inside(fabric: Fabric) -> float:
 
 def _place(catalogue: Catalogue, point: Mapping[str, Any]) -> _Place | None:
     title, hardware = point["source"]["title"], point["hardware"]
-    system = next((row for row in SYSTEMS if row.title in title and hardware.startswith(row.hardware)), None)
+    system = next((row for row in _systems() if row.title in title and hardware.startswith(row.hardware)), None)
     system = system or _elsewhere(catalogue, hardware, float(point["chips"]))
     if system is None:
         return None
@@ -158,12 +136,16 @@ def _place(catalogue: Catalogue, point: Mapping[str, Any]) -> _Place | None:
     if not system.short:
         tiers = [replace(tier, link=replace(tier.link, exchanges={})) for tier in tiers]
     if system.bandwidth:
-        rate = program_fact(f"{system.bandwidth}.bandwidth_bytes_per_s")
+        rate = program_number(f"{system.bandwidth}.bandwidth_bytes_per_s")
         tiers[0] = replace(tiers[0], bytes_per_s=rate)
     if system.network:
         tiers[-1] = replace(tiers[-1], link=catalogue.link(system.network))
-    launch = program_fact(f"{system.program}.launch_s") if system.program else 0.0
-    return _Place(system=system, fabric=replace(fabric, tiers=tuple(tiers)), launch_s=launch)
+    return _Place(system=system, fabric=replace(fabric, tiers=tuple(tiers)), program=program(system.program))
+
+
+@lru_cache(maxsize=1)
+def _systems() -> tuple[System, ...]:
+    return tuple(System(**row) for row in read_toml(SYSTEMS)["systems"])
 
 
 def _elsewhere(catalogue: Catalogue, hardware: str, ranks: float) -> System | None:
@@ -182,8 +164,8 @@ def _nccl(place: _Place, point: Mapping[str, Any]) -> list[tuple[str, float, flo
     metric = point["metric"]
     measured = metric["value"] * 1e-6 if metric["name"] == "time" else moved / (metric["value"] * 1e9)
     rows = [(kind, measured, _seconds(place, place.fabric, kind, ranks, size))]
-    without = point.get("also", {}).get("busbw_nvls_off")
-    if without:
+    without = positive(point.get("also", {}).get("busbw_nvls_off"))
+    if without is not None:
         plain = tuple(replace(tier, in_network_reduction=False) for tier in place.fabric.tiers)
         ring = _seconds(place, replace(place.fabric, tiers=plain), kind, ranks, size)
         rows.append((f"{kind}, switches do not add", moved / (without * 1e9), ring))
@@ -192,7 +174,7 @@ def _nccl(place: _Place, point: Mapping[str, Any]) -> list[tuple[str, float, flo
 
 def _seconds(place: _Place, fabric: Fabric, kind: str, ranks: float, size: float) -> float:
     spent: Num = collective_time(kind, fabric, Group(size=ranks), size)
-    return float(spent) + place.launch_s
+    return float(spent) + place.program.launch_s
 
 
 def _experts(place: _Place, point: Mapping[str, Any]) -> list[tuple[str, float, float]]:
@@ -209,11 +191,13 @@ def _experts(place: _Place, point: Mapping[str, Any]) -> list[tuple[str, float, 
     if 0.0 < limit < nodes:
         routing = replace(routing, groups_count=nodes, groups_limit_count=limit)
     formats = {"dispatch": config.get("dispatch", "FP8"), "combine": config.get("combine", "BF16")}
-    measured = {"dispatch": point["metric"]["value"], "combine": also.get("combine_latency_us")}
+    measured = {"dispatch": point["metric"]["value"], "combine": positive(also.get("combine_latency_us"))}
     if batched:
-        measured["combine"] = also.get("combine_bottleneck_bw")
+        measured["combine"] = positive(also.get("combine_bottleneck_bw"))
     rows: list[tuple[str, float, float]] = []
     for way, value in measured.items():
+        if value is None:
+            continue
         token_bytes = config["hidden"] * ELEMENT_BYTES[formats[way]]
         tokens = float(config["tokens"])
         copies = routing.parts_touched(nodes if nodes > 1.0 else ranks)

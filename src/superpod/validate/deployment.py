@@ -9,7 +9,7 @@ from superpod.catalog.model_spec import MixtureOfExperts, ModelSpec
 from superpod.errors import NoBasisError
 from superpod.parallel.layout import Layout
 from superpod.serve.steady import Requests
-from superpod.validate.programs import program_fact
+from superpod.validate.programs import program_fact, program_number
 from superpod.validate.values import number
 from superpod.workload.precision import PRECISIONS, Precision
 
@@ -24,17 +24,7 @@ FORMATS = (
     (r"bf16|bfloat16|16-bit", "bf16", ""),
 )
 WEIGHT_ONLY_BYTES = 0.53125  # four bits and an 8-bit scale for 32 elements (OCP Microscaling Formats 1.0, table 1)
-# Words that name a release of software, first match first.
-ENGINES = (
-    (r"2023|transformers", "eager-2023"),
-    (r"ascend", "vllm-ascend"),
-    (r"tensorrt|trt-?llm", "tensorrt-llm-1"),
-    (r"sglang", "sglang-0.5"),
-    (r"vllm[ v]*0\.[0-6]\b", "vllm-0.5"),
-    (r"vllm", "vllm-1"),
-)
 TRACES = {"sharegpt": "sharegpt"}  # first words of a workload, and the table of programs.toml with its mean lengths
-ACCEPTED_FRAC = 0.7  # what the one paper that states it assumes for one draft (arXiv 2506.12708, section 5)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +32,7 @@ class Deployment:
     """One point's run: `layout` of an instance, `instances_count` of them, and what they were asked.
 
     `held_count` are requests of one attention group at once where the point states them, else None; `requests_count`
-    those of an offline run, else None.
+    those of an offline run, else None; `borrowed` says which number of the run is another's.
     """
 
     layout: Layout
@@ -50,6 +40,7 @@ class Deployment:
     requests: Requests
     held_count: float | None
     requests_count: float | None
+    borrowed: str = ""
 
 
 def precision_of(config: Mapping[str, Any], spec: ModelSpec) -> Precision:
@@ -75,20 +66,10 @@ def precision_of(config: Mapping[str, Any], spec: ModelSpec) -> Precision:
     return replace(made, kv_bytes=1.0) if narrow_cache else made
 
 
-def software_of(config: Mapping[str, Any], hardware: str) -> str:
-    """Return the release of software that a point names, or the serving stack of the machine's own paper, or none."""
-    words = " ".join(str(config.get(key, "")) for key in ("engine", "engine_version", "backend")).lower()
-    found = next((name for pattern, name in ENGINES if re.search(pattern, words)), "")
-    if not found and "cloudmatrix" in hardware.lower():
-        return "cann-cloudmatrix"
-    return found
-
-
-def deployment_of(
-    config: Mapping[str, Any], notes: str, spec: ModelSpec, ranks: float, ranks_per_chip: float
-) -> Deployment:
+def deployment_of(config: Mapping[str, Any], spec: ModelSpec, ranks: float, ranks_per_chip: float) -> Deployment:
     """Return how `ranks` ranks run the model; raise NoBasisError for what the point does not state."""
-    layout = replace(layout_of(config, spec, ranks), imbalance_ratio=imbalance_of(config, notes))
+    imbalance, borrowed = imbalance_of(config)
+    layout = replace(layout_of(config, spec, ranks), imbalance_ratio=imbalance)
     size = float(layout.tensor * layout.data * layout.pipeline)
     instances = max(ranks / size, 1.0)
     return Deployment(
@@ -97,6 +78,7 @@ def deployment_of(
         requests=requests_of(config),
         held_count=held_of(config, layout, instances, ranks_per_chip),
         requests_count=number(config, "num_requests") if _offline(config) else None,
+        borrowed=borrowed,
     )
 
 
@@ -150,16 +132,23 @@ def layout_of(config: Mapping[str, Any], spec: ModelSpec, ranks: float) -> Layou
     )
 
 
-def imbalance_of(config: Mapping[str, Any], notes: str) -> float:
-    """Return the load of the fullest expert rank that a point's balancing leaves, 1 where it says nothing of it.
+def imbalance_of(config: Mapping[str, Any]) -> tuple[float, str]:
+    """Return (load of the fullest expert rank, where it is borrowed from) by what a point says of its balance.
 
-    Words: perfectly balanced, or placed by load (EPLB) for live traffic, or real routing that nothing balances; the
-    last two are as uneven as the one published measurement of each says.
+    1 where that is perfect or not said. Experts placed by load (EPLB), and routing that nothing balances, are as uneven
+    as the one published measurement of each says. Raises NoBasisError for other words.
     """
-    words = f"{config.get('balance', '')} {notes}".lower()
-    if "perfect" in words or not re.search(r"eplb|imbalance|skew|unbalanced", words):
-        return 1.0
-    return program_fact("routing.placed_ratio" if "eplb" in words else "routing.unplaced_ratio")
+    words = str(config.get("balance") or "").strip().lower()
+    if not words or re.match(r"perfect|forced", words):
+        return 1.0, ""
+    if re.match(r"(none|no|not|off|without|unbalanced|uneven)\b", words):
+        name = "unplaced_ratio"
+    elif re.search(r"\b(eplb|placed)\b", words):
+        name = "placed_ratio"
+    else:
+        raise NoBasisError(f"balance {words!r}", where="config.balance", hint="perfect, EPLB or none")
+    ratio = program_number(f"routing.{name}")
+    return ratio, f"load of the fullest rank {ratio:g} borrowed from {program_fact(f'routing.{name}').source}"
 
 
 def requests_of(config: Mapping[str, Any]) -> Requests:
@@ -168,7 +157,7 @@ def requests_of(config: Mapping[str, Any]) -> Requests:
     prompt = number(config, "isl", "prompt_tokens", "mean_isl", "input_len")
     output = number(config, "osl", "output_tokens", "mean_osl", "output_len")
     if prompt is None and output is None and named:
-        prompt, output = program_fact(f"{named}.prompt_tokens"), program_fact(f"{named}.output_tokens")
+        prompt, output = program_number(f"{named}.prompt_tokens"), program_number(f"{named}.output_tokens")
     cached = number(config, "kv_len", "avg_kv_len")
     if prompt is None and cached is None:
         raise NoBasisError("no prompt length", where="config.isl")
@@ -188,9 +177,9 @@ def drafts_of(config: Mapping[str, Any]) -> tuple[int, float]:
         raise NoBasisError("drafts of an unstated acceptance", where="config.speculative")
     count = re.search(r"(\d+) draft", words)
     if count is None:
-        return 0, ACCEPTED_FRAC
+        return 0, program_number("drafts.accepted_frac")
     share = re.search(r"(\d+) ?%", words)
-    return int(count[1]), float(share[1]) / 100.0 if share else ACCEPTED_FRAC
+    return int(count[1]), float(share[1]) / 100.0 if share else program_number("drafts.accepted_frac")
 
 
 def held_of(config: Mapping[str, Any], layout: Layout, instances: float, ranks_per_chip: float) -> float | None:

@@ -12,29 +12,40 @@ from superpod.result import Term, total
 from superpod.serve.batching import Batching, batching, first_wave_wait, offline_time, slots
 from superpod.serve.memory import weights_bytes
 from superpod.serve.steady import decode, even_share, prefill
-from superpod.validate.deployment import Deployment, deployment_of, precision_of, software_of
+from superpod.validate.deployment import Deployment, deployment_of, precision_of
 from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
+from superpod.validate.programs import program_number
+from superpod.validate.software import software_of
 from superpod.validate.values import number, positive
 from superpod.workload.build import kv_cache_bytes
 
 TIMES = {"tpot_ms": 1e-3, "tpot_mean_ms": 1e-3, "tpot_s": 1.0, "itl_median_ms": 1e-3, "itl_mean_ms": 1e-3}
 TOO_BIG = "no request fits into the memory that the weights leave"
-ROUNDS = 10.0  # requests of a closed loop over those at once, where not stated: InferenceMAX sends ten times as many
 FIRST = {"ttft_ms": 1e-3, "ttft_mean_ms": 1e-3, "ttft_median_ms": 1e-3, "ttft_s": 1.0, "prompt_latency_ms": 1e-3}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Run:
-    """A point on its machine: what the engine is, how it was deployed, and the cards that were counted."""
+    """A point on its machine: what the engine is, how it was deployed, and the cards that were counted.
+
+    `guess` says what is guessed of the engine's release.
+    """
 
     point: Point
     made: Machine
     deployment: Deployment
     cards: float
     counted: float
+    guess: str = ""
+
+    @property
+    def basis(self) -> str:
+        """The pod, precision and calibration that a prediction stands on, and what it borrows or guesses."""
+        stands = (self.made.pod.id, self.made.precision.name, self.made.device.calibration.id)
+        return ", ".join(part for part in (*stands, self.deployment.borrowed, self.guess) if part)
 
     def rate_per_rank(self, batch_per_s: float) -> float:
         """Return the rate of one rank where each of as many batches as there are stages has the rate `batch_per_s`."""
@@ -87,18 +98,26 @@ def run_of(catalogue: Catalogue, point: Point, tables: str = "none") -> Run:
     place = place_of(catalogue, point.hardware, counted)
     spec = model_of(catalogue, point.model)
     precision = precision_of(point.config, spec)
+    software, guess = software_of(point.config, point.hardware)
     scenario = Scenario(
         model=spec.id,
         pod=place.pod or place.chip,
         work=Serving(),
         cards=max(round(place.cards), 1),
-        software=software_of(point.config, point.hardware),
+        software=software,
         tables=tables,
     )
     made = machine(catalogue_at(catalogue, place), scenario, spec=spec, precision=precision)
     ranks = place.cards * made.fabric.ranks_per_chip
-    deployment = deployment_of(point.config, point.notes, spec, ranks, made.fabric.ranks_per_chip)
-    return Run(point=point, made=configured(made, point), deployment=deployment, cards=place.cards, counted=counted)
+    deployment = deployment_of(point.config, spec, ranks, made.fabric.ranks_per_chip)
+    return Run(
+        point=point,
+        made=configured(made, point),
+        deployment=deployment,
+        cards=place.cards,
+        counted=counted,
+        guess=guess,
+    )
 
 
 def configured(made: Machine, point: Point) -> Machine:
@@ -207,7 +226,7 @@ def _first_wave(run: Run, held: float) -> float:
     together = number(config, "concurrency", "silicon_concurrency")
     if together is None:
         return 0.0
-    sent = number(config, "num_prompts") or ROUNDS * together
+    sent = number(config, "num_prompts") or program_number("closed_loop.rounds_count") * together
     wait = first_wave_wait(run.made.engine, asked.layout, asked.requests, held * float(asked.layout.pipeline))
     return float(wait) * min(together / sent, 1.0)
 
@@ -250,7 +269,7 @@ def _compared(run: Run, rate: Rate, metric: str, value: float) -> Prediction:
         high=predicted * spread,
         ladder=f"{run.point.title}|{made.spec.name}|{made.chip.id}|{what}",
         software=made.software.id,
-        basis=f"{made.pod.id}, {made.precision.name}, {made.device.calibration.id}",
+        basis=run.basis,
         floor=rate.floor_s if what == "tpot" else None,
         parts=parts_of(rate.term) if rate.term is not None else "",
         more_is_better=scale is not None,

@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Mapping
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 from superpod.catalog.load import Catalogue
@@ -16,20 +17,12 @@ from superpod.catalog.model_spec import (
     MixtureOfExperts,
     ModelSpec,
 )
+from superpod.catalog.read import read_toml
 from superpod.errors import NoBasisError, UnknownNameError
 
 GATED = frozenset({"swiglu", "geglu", "reglu"})
 PLAIN = frozenset({"gelu", "relu", "squared-relu", "silu"})
-# Names of points that differ from the catalogue's by more than case and punctuation.
-CATALOGUED = {
-    "deepseekv3r1": "deepseek-v3",
-    "kimik2k25": "kimi-k2",
-    "llama318b": "llama-3.1-8b",
-    "llama3x70b": "llama-3.1-70b",
-    "llama3370b": "llama-3.1-70b",
-    "llama270bchat": "llama-2-70b",
-    "gpt3175b": "gpt3-175b",
-}
+MODELS = Path(__file__).parent / "models.toml"
 
 
 def model_of(catalogue: Catalogue, model: Mapping[str, Any]) -> ModelSpec:
@@ -75,7 +68,7 @@ def _catalogued(catalogue: Catalogue, name: str) -> ModelSpec | None:
     """Return the catalogue's entry of a printed name, with or without its owner before a slash; None without one."""
     ids = {_key(entry): entry for entry in catalogue.names("models")}
     for plain in (name, name.rsplit("/", 1)[-1]):
-        for candidate in (plain, _slug(plain), CATALOGUED.get(_key(plain), ""), ids.get(_key(plain), "")):
+        for candidate in (plain, _slug(plain), _catalogue_names().get(_key(plain), ""), ids.get(_key(plain), "")):
             try:
                 return catalogue.model(candidate)
             except UnknownNameError:
@@ -185,3 +178,9 @@ def _slug(name: str) -> str:
 
 def _key(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "", name.lower())
+
+
+@lru_cache(maxsize=1)
+def _catalogue_names() -> Mapping[str, str]:
+    names: Mapping[str, str] = read_toml(MODELS)["catalogued"]
+    return names

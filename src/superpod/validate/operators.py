@@ -3,14 +3,11 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
 from superpod.catalog.load import Catalogue
 from superpod.catalog.model_spec import GroupedQueryAttention, LatentAttention
-from superpod.catalog.provenance import Fact, FactReader
-from superpod.catalog.read import read_toml, validated
+from superpod.catalog.provenance import FactReader
 from superpod.catalog.schema import DTYPES
 from superpod.compute.cost import op_time
 from superpod.compute.device import Device, device, supported
@@ -20,15 +17,14 @@ from superpod.validate.expert_layer import layer_seconds
 from superpod.validate.hardware import place_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, refused
+from superpod.validate.programs import Program, program_of
 from superpod.validate.training_layout import precision_of
-from superpod.validate.values import number, positive
+from superpod.validate.values import SECONDS, number, positive
 from superpod.workload.blocks import gqa, mla
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op, backward, elementwise, gemm
 from superpod.workload.phase import Partition, decode_phase, prefill_phase, training_phase
 from superpod.workload.precision import PRECISIONS, Precision
 
-PROGRAMS = Path(__file__).parent / "operator_programs.toml"
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 COPIED_BYTES = 2.0**32  # of a bandwidth test: long past every launch
 SAME_PEAK = 0.02  # a printed share of peak names the format whose peak it is of, to rounding
 # The shapes of DeepSeek-V2 and V3 (arXiv 2405.04434, 2412.19437), which kernels for latent attention are written for.
@@ -43,11 +39,11 @@ class Bench:
     unit: Device
     chip: str
     calibration: str
-    launch_s: float
+    program: Program
 
     def seconds(self, *operators: Op) -> float:
         """Return the time of kernels one after another, and of launching each from the measuring program."""
-        return sum(float(op_time(op, self.unit)) + self.launch_s for op in operators)
+        return sum(float(op_time(op, self.unit)) + self.program.launch_s for op in operators)
 
 
 Row = tuple[str, float, float]  # what, measured seconds, predicted seconds
@@ -73,6 +69,7 @@ def predict(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
             low=predicted / band,
             high=predicted * band,
             basis=bench.calibration,
+            in_sample=bench.program.in_sample,
         )
         for what, measured, predicted in rows
     )
@@ -107,7 +104,7 @@ def _bench(catalogue: Catalogue, point: Point) -> Bench:
     calibration = catalogue.calibration(chip.calibration)
     dtypes = tuple(name for name in DTYPES if supported(chip, name))
     unit = device(reader, chip, calibration, per_chip, dtypes)
-    return Bench(point=point, unit=unit, chip=chip.id, calibration=calibration.id, launch_s=_launch(point.title))
+    return Bench(point=point, unit=unit, chip=chip.id, calibration=calibration.id, program=program_of(point.title))
 
 
 def _measured(point: Point, flop: float = 0.0) -> float:
@@ -260,17 +257,3 @@ def _size(config: Mapping[str, Any], *names: str) -> float:
     if value is None:
         raise NoBasisError("shape not stated", where=f"config.{names[0]}")
     return value
-
-
-def _launch(title: str) -> float:
-    return next((spent for words, spent in _programs() if words in title), 0.0)
-
-
-@lru_cache(maxsize=1)
-def _programs() -> tuple[tuple[str, float], ...]:
-    problems: list[str] = []
-    found = []
-    for name, table in read_toml(PROGRAMS).items():
-        fact: Fact = validated(Fact, table["launch_s"], f"{PROGRAMS.name}:{name}.launch_s", problems)
-        found.append((str(table["words"]), fact.value or 0.0))
-    return tuple(found)

@@ -16,9 +16,10 @@ class Prediction:
     `what` names the number (`step`, `tpot`, `memory`, ...), `predicted` is None where `reason` says why; `low` and
     `high` are its P10 and P90. Points that agree in `ladder` differ in what a ranking is asked of; it ranks the number
     times `ladder_scale` (a step by its time for a token on one card). `software` names the release that the prediction
-    assumes, `basis` the pod, precision and calibration it stands on, `parts` where most of the predicted time goes.
-    `floor` is the pure memory bound of a decode step, `work_flop` the model's own FLOP of one card, `family` the chips
-    and format of equal rates. Predictions that agree in `twin` differ in the hardware alone.
+    assumes, `basis` the pod, precision and calibration it stands on and what it borrows or guesses, `parts` where most
+    of the predicted time goes. `in_sample` marks a number of a source that a part of the model was read off. `floor` is
+    the pure memory bound of a decode step, `work_flop` the model's own FLOP of one card, `family` the chips and format
+    of equal rates. Predictions that agree in `twin` differ in the hardware alone.
     """
 
     point: str
@@ -43,6 +44,7 @@ class Prediction:
     parts: str = ""
     twin: str = ""
     more_is_better: bool = False
+    in_sample: bool = False
 
     @property
     def error_frac(self) -> float:

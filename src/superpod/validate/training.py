@@ -19,11 +19,11 @@ from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
+from superpod.validate.software import unfused
 from superpod.validate.training_layout import MICRO_BATCH, layout_of, precision_of
-from superpod.validate.values import number, positive
+from superpod.validate.values import SECONDS, number, positive
 
 STEP = re.compile(r"^(iteration_time|step_time|time_per_step|time_per_iteration|s_per_(step|iteration)|train_step)")
-SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
 MEMORY = re.compile(r"memory.*_(gib|gb|mib|mb)$")
 SIZES = {"gib": 2.0**30, "gb": 1e9, "mib": 2.0**20, "mb": 1e6}
 TERA = 1e12
@@ -70,7 +70,7 @@ def run_of(catalogue: Catalogue, point: Point) -> Run:
     scenario = Scenario(model=spec.id, pod=place.pod, work=work, cards=max(round(place.cards), 1))
     precision = precision_of(point.config)
     made = machine(catalogue_at(catalogue, place), scenario, spec=spec, precision=precision)
-    old = made.device.calibration.id == "nvidia-ampere"
+    old = unfused(made.device.calibration.id)
     ranks = place.cards * made.fabric.ranks_per_chip
     layout = layout_of(point, spec, ranks, old_kernels=old)
     step, memory = price(made, work, layout)

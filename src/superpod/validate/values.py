@@ -3,6 +3,8 @@
 import math
 from collections.abc import Mapping
 
+SECONDS = {"s": 1.0, "ms": 1e-3, "us": 1e-6}
+
 
 def finite(value: object) -> float | None:
     """Return a value as a number, None where it is none: a truth value, infinite, or too big for one."""

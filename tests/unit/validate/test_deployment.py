@@ -10,8 +10,10 @@ from superpod.validate.deployment import (
     imbalance_of,
     layout_of,
     precision_of,
-    software_of,
 )
+from superpod.validate.point import point_of
+from superpod.validate.run import predict_one
+from superpod.validate.software import software_of
 
 CATALOGUE = Catalogue()
 DENSE, MOE = CATALOGUE.model("llama-3.1-70b"), CATALOGUE.model("deepseek-v3")
@@ -48,25 +50,41 @@ def test_an_unknown_format_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "software"),
+    ("engine", "software", "guess"),
     [
-        ("2023 vLLM/transformers stack", "eager-2023"),
-        ("TensorRT-LLM v1.0, PyTorch backend", "tensorrt-llm-1"),
-        ("SGLang 0.5.9", "sglang-0.5"),
-        ("vLLM 0.19.0", "vllm-1"),
-        ("vLLM 0.5.3", "vllm-0.5"),
-        ("vLLM on Ascend", "vllm-ascend"),
-        ("", ""),
+        ("2023 vLLM/transformers stack", "eager-2023", ""),
+        ("TGI 1.2", "eager-2023", ""),
+        ("TensorRT-LLM v1.0, PyTorch backend", "tensorrt-llm-1", ""),
+        ("trtllm 1.2", "tensorrt-llm-1", ""),
+        ("TensorRT-LLM 0.9", "tensorrt-llm-1", "TensorRT-LLM 0.9 as tensorrt-llm-1"),
+        ("TensorRT-LLM guide of 2023", "tensorrt-llm-1", "release of TensorRT-LLM not stated, as tensorrt-llm-1"),
+        ("SGLang 0.5.9", "sglang-0.5", ""),
+        ("SGLang 0.4.3", "sglang-0.5", "SGLang 0.4 as sglang-0.5"),
+        ("SGLang on Ascend", "", "no entry of SGLang on Ascend"),
+        ("vLLM 0.2.7", "eager-2023", ""),
+        ("vLLM 0.5.3", "vllm-0.5", ""),
+        ("vLLM 0.7", "vllm-1", "vLLM 0.7 as vllm-1"),
+        ("vLLM 0.19.0", "vllm-1", ""),
+        ("vLLM V1", "vllm-1", "vLLM 1.0 as vllm-1"),
+        ("vLLM", "vllm-1", "release of vLLM not stated, as vllm-1"),
+        ("vLLM on Ascend", "vllm-ascend", ""),
+        ("LMDeploy", "", ""),
+        ("", "", ""),
     ],
 )
-def test_releases_of_software(engine: str, software: str) -> None:
-    assert software_of({"engine": engine}, "H100") == software
+def test_releases_of_software(engine: str, software: str, guess: str) -> None:
+    assert software_of({"engine": engine}, "H100") == (software, guess)
     if software:
         assert CATALOGUE.software(software).phase == "serving"
 
 
+def test_a_release_may_stand_in_a_key_of_its_own() -> None:
+    assert software_of({"engine": "vLLM", "engine_version": "v0.6.2"}, "H100") == ("vllm-0.5", "")
+
+
 def test_a_machine_s_own_stack_where_no_engine_is_named() -> None:
-    assert software_of({}, "CloudMatrix384 (Ascend 910C)") == "cann-cloudmatrix"
+    assert software_of({}, "CloudMatrix384 (Ascend 910C)") == ("cann-cloudmatrix", "")
+    assert software_of({"engine": "vLLM 0.9"}, "CloudMatrix384 (Ascend 910C)") == ("vllm-1", "")
 
 
 def test_experts_spread_over_attention_groups() -> None:
@@ -90,7 +108,7 @@ def test_degrees_in_words() -> None:
 
 
 def test_replicas_of_dense_models_are_instances_of_their_own() -> None:
-    found = deployment_of({"tp": 2, "dp": 4, "isl": 100, "osl": 10, "concurrency": 64}, "", DENSE, 8.0, 1.0)
+    found = deployment_of({"tp": 2, "dp": 4, "isl": 100, "osl": 10, "concurrency": 64}, DENSE, 8.0, 1.0)
     assert found.instances_count == 4.0
     assert found.held_count == 16.0
 
@@ -99,12 +117,12 @@ def test_a_missing_degree_or_length_is_refused() -> None:
     with pytest.raises(NoBasisError, match="tensor"):
         layout_of({}, DENSE, 8.0)
     with pytest.raises(NoBasisError, match="prompt"):
-        deployment_of({"tp": 8}, "", DENSE, 8.0, 1.0)
+        deployment_of({"tp": 8}, DENSE, 8.0, 1.0)
 
 
 def test_batch_of_a_package_of_two_dies() -> None:
     config = {"deployment": "decode pool, EP320", "isl": 4096, "osl": 256, "batch_per_npu": 96}
-    assert deployment_of(config, "", MOE, 320.0, 2.0).held_count == 48.0
+    assert deployment_of(config, MOE, 320.0, 2.0).held_count == 48.0
 
 
 def test_drafts() -> None:
@@ -114,8 +132,48 @@ def test_drafts() -> None:
         drafts_of({"speculative": True})
 
 
-def test_balance() -> None:
-    assert imbalance_of({"balance": "perfect EPLB"}, "") == 1.0
-    assert imbalance_of({}, "") == 1.0
-    assert imbalance_of({"balance": "default EPLB"}, "") == pytest.approx(1.109)
-    assert imbalance_of({}, "real routing imbalance (EPLB default)") == pytest.approx(1.109)
+@pytest.mark.parametrize(
+    ("words", "ratio", "source"),
+    [
+        ("", 1.0, ""),
+        ("perfect EPLB", 1.0, ""),
+        ("forced balance", 1.0, ""),
+        ("default EPLB", 1.109, "trtllm-large-ep"),
+        ("EPLB, in-distribution", 1.109, "trtllm-large-ep"),
+        ("no EPLB", 2.564, "trtllm-large-ep"),
+        ("none", 2.564, "trtllm-large-ep"),
+        ("not balanced", 2.564, "trtllm-large-ep"),
+    ],
+)
+def test_balance(words: str, ratio: float, source: str) -> None:
+    found, borrowed = imbalance_of({"balance": words})
+    assert found == pytest.approx(ratio)
+    assert borrowed.endswith(f"borrowed from {source}") if source else not borrowed
+
+
+def test_balance_in_other_words_is_refused() -> None:
+    with pytest.raises(NoBasisError, match="good enough"):
+        imbalance_of({"balance": "good enough"})
+
+
+def test_a_prediction_says_what_it_borrows_and_guesses() -> None:
+    config = {"deployment": "decode pool, EP32", "isl": 4096, "osl": 256, "batch_per_gpu": 32, "quantisation": "FP8"}
+    tree = {
+        "id": "x",
+        "kind": "inference",
+        "source": {"title": "A note of nobody"},
+        "hardware": "HGX H800",
+        "chips": 32,
+        "model": {"name": "DeepSeek-V3"},
+        "metric": {"name": "tpot_ms", "value": 50.0, "unit": "ms"},
+    }
+    plain, uneven = (
+        predict_one(
+            CATALOGUE, point_of({**tree, "config": {**config, **more}, "notes": "no skew, not unbalanced"}, "x")
+        )
+        for more in ({}, {"balance": "default EPLB", "engine": "SGLang 0.4"})
+    )
+    assert plain[0].basis == "hgx-h800, fp8, nvidia-hopper"
+    assert uneven[0].basis.endswith("rank 1.109 borrowed from trtllm-large-ep, SGLang 0.4 as sglang-0.5")
+    assert uneven[0].predicted is not None
+    assert plain[0].predicted is not None
