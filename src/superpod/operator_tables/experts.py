@@ -7,7 +7,7 @@ import numpy as np
 
 from superpod.operator_tables.bounds import Measured, measured
 from superpod.operator_tables.grid import Grid, build
-from superpod.operator_tables.locate import Backend, System
+from superpod.operator_tables.locate import Backend, System, choice
 from superpod.operator_tables.read import FloatArray, columns
 from superpod.result import Num
 from superpod.workload.op import GEMM, ExpertShape, Op
@@ -15,10 +15,6 @@ from superpod.workload.op import GEMM, ExpertShape, Op
 FILE, WIDE_FILE = "moe_perf.parquet", "wideep_generation_moe_perf.parquet"
 WIDE_RELEASES = ("0.5.10",)
 NAMES = ("num_tokens", "hidden_size", "inter_size", "topk", "num_experts", "moe_tp_size", "moe_ep_size")
-REPLICATED_FRAC = 0.05
-"""Rows of an expert-parallel rank were timed with the tokens of all ranks at its door, and handle places for all of
-them. With an all-to-all a rank has its own visits only, so rows count where the outputs of all those places are at most
-this share of the weights that the rank holds."""
 
 
 def is_trio(operators: tuple[Op, ...]) -> bool:
@@ -68,13 +64,16 @@ def sizes(up: Op, shape: ExpertShape) -> tuple[Num, Num, Num]:
 def kernels(
     path: Path, wide: Path | None, dtype: str, shape: tuple[int, int, int, int], weight_bytes: float
 ) -> Grid | None:
-    """Return seconds over (visits, experts, width) of a model's experts, evenly chosen, or None where not measured."""
+    """Return seconds over (visits, experts, width) of a model's experts, evenly chosen, or None where not measured.
+
+    Rows of a rank that holds a part of the experts count as `replicated_frac` in aiconfigurator.toml says.
+    """
     hidden, width, top_k, experts = shape
     where = {"moe_dtype": dtype, "hidden_size": hidden, "inter_size": width, "topk": top_k, "num_experts": experts}
     read = columns(path, NAMES, {**where, "distribution": "balanced"})
     places_bytes = read["num_tokens"] * top_k * hidden * 2.0
     weights_bytes = 3.0 * experts / read["moe_ep_size"] * hidden * width / read["moe_tp_size"] * weight_bytes
-    own = (read["moe_ep_size"] == 1.0) | (places_bytes <= REPLICATED_FRAC * weights_bytes)
+    own = (read["moe_ep_size"] == 1.0) | (places_bytes <= choice("replicated_frac") * weights_bytes)
     kept = {name: values[own] for name, values in read.items()}
     if wide is not None:  # timed with the visits of one rank alone
         more = columns(wide, NAMES, {**where, "distribution": "uniform"})

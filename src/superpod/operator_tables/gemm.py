@@ -10,13 +10,12 @@ from superpod.compute.cost import op_time
 from superpod.compute.device import Device
 from superpod.operator_tables.bounds import Measured, measured
 from superpod.operator_tables.grid import Grid, build
-from superpod.operator_tables.locate import Backend, System
+from superpod.operator_tables.locate import Backend, System, choice
 from superpod.operator_tables.read import FloatArray, columns
 from superpod.workload.op import GEMM, Op, elementwise
 
 FILE = "gemm_perf.parquet"
 LATENT_FILE = "mla_bmm_perf.parquet"
-LEAST_LEFT_FRAC = 0.25  # of a row's time, see `rows`
 
 
 def answer(op: Op, tables: System, backend: Backend, device: Device) -> Measured | None:
@@ -81,7 +80,7 @@ def rows(path: Path, dtype: str, taken: Quantised | None) -> dict[str, FloatArra
     if taken is None:
         return read
     left = read["time_s"] - quantising_s(read["m"], read["k"], dtype, taken)
-    return {**read, "time_s": np.maximum(left, LEAST_LEFT_FRAC * read["time_s"])}
+    return {**read, "time_s": np.maximum(left, choice("least_left_frac") * read["time_s"])}
 
 
 def quantising_s(height: FloatArray, depth: FloatArray, dtype: str, taken: Quantised) -> FloatArray:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import Any
 
 from superpod.errors import NoBasisError, UnknownNameError
 
@@ -81,9 +82,19 @@ def _found(folder: Path, name: str, releases: tuple[str, ...]) -> Path | None:
 
 
 @lru_cache(maxsize=1)
+def _words() -> Mapping[str, Any]:
+    return tomllib.loads(LAYOUT.read_text(encoding="utf-8"))
+
+
+def choice(name: str) -> float:
+    """Return a number that the reader of the tables chose: a fact of `choices`."""
+    return float(_words()["choices"][name]["value"])
+
+
+@lru_cache(maxsize=1)
 def layout() -> Layout:
     """Return the layout of the installed package; raise NoBasisError where it is absent or of another release."""
-    words = tomllib.loads(LAYOUT.read_text(encoding="utf-8"))
+    words = _words()
     package, wanted = words["package"], words["version"]
     try:
         found = distribution(package)
@@ -125,7 +136,7 @@ def layout() -> Layout:
 
 def has_tables(chip: str) -> bool:
     """Return whether the package, installed or not, is known to have tables of the chip."""
-    words = tomllib.loads(LAYOUT.read_text(encoding="utf-8"))
+    words = _words()
     return chip in words["chips"] or chip in words["relatives"]
 
 

@@ -9,20 +9,11 @@ from superpod.catalog.model_spec import MixtureOfExperts, ModelSpec
 from superpod.errors import NoBasisError
 from superpod.parallel.layout import Layout
 from superpod.serve.steady import Requests
+from superpod.validate.formats import WEIGHTS_ONLY, meaning
 from superpod.validate.programs import program_fact, program_number
 from superpod.validate.values import number
 from superpod.workload.precision import PRECISIONS, Precision
 
-# What the words of a number format mean, first match first: (pattern, row of PRECISIONS, scale of narrow products).
-FORMATS = (
-    (r"nvfp4|fp4 weights|w4a4|^fp4", "fp4", "block"),
-    (r"mxfp4|w4a16|int4", "4-bit weights", ""),
-    (r"w4a8", "int8", "tensor"),
-    (r"w8a8|int8", "int8", "tensor"),
-    (r"fp8|w8a8-fp8|float8", "fp8", ""),
-    (r"fp16|float16", "fp16", ""),
-    (r"bf16|bfloat16|16-bit", "bf16", ""),
-)
 WEIGHT_ONLY_BYTES = 0.53125  # four bits and an 8-bit scale for 32 elements (OCP Microscaling Formats 1.0, table 1)
 TRACES = {"sharegpt": "sharegpt"}  # first words of a workload, and the table of programs.toml with its mean lengths
 
@@ -49,13 +40,13 @@ def precision_of(config: Mapping[str, Any], spec: ModelSpec) -> Precision:
     FP8 is scaled by blocks in mixtures of experts, as their authors publish them, and by tensors in dense models.
     """
     words = str(config.get("quantisation") or config.get("precision") or config.get("weights") or "").lower()
-    found = next(((name, scale) for pattern, name, scale in FORMATS if re.search(pattern, words)), None)
+    found = meaning(words, "serving")
     if found is None:
         raise NoBasisError(f"number format {words or 'not stated'!r}", where="config.quantisation")
     name, scale = found
     moe = any(isinstance(group.ffn, MixtureOfExperts) for group in spec.layers)
-    if name == "4-bit weights":
-        made = replace(PRECISIONS["bf16"], name="4-bit weights", weight_bytes=WEIGHT_ONLY_BYTES)
+    if name == WEIGHTS_ONLY:
+        made = replace(PRECISIONS["bf16"], name=WEIGHTS_ONLY, weight_bytes=WEIGHT_ONLY_BYTES)
     elif name == "fp8":
         made = replace(PRECISIONS["fp8"], scaling="block" if moe else "tensor")
     else:

@@ -7,19 +7,11 @@ from dataclasses import replace
 from superpod.catalog.model_spec import DenseFeedForward, MixtureOfExperts, ModelSpec
 from superpod.errors import NoBasisError
 from superpod.parallel.layout import Layout
+from superpod.validate.formats import meaning
 from superpod.validate.point import Point
 from superpod.validate.values import number
 from superpod.workload.precision import PRECISIONS, Precision
 
-# What the words of a training number format mean, first match first: (pattern, row of PRECISIONS, scaling).
-FORMATS = (
-    (r"nvfp4|mxfp4|^fp4", "fp4", "block"),
-    (r"mxfp8|fine-grained|block", "fp8", "block"),
-    (r"fp8|float8|e4m3", "fp8", "tensor"),
-    (r"int8|w8a8", "int8", "tensor"),
-    (r"fp16|float16|amp_fp16", "fp16", ""),
-    (r"bf16|bfloat16|16-bit", "bf16", ""),
-)
 MICRO_BATCH = ("mbs", "micro_batch", "micro_batch_size", "local_batch", "local_batch_size", "batch_per_gpu")
 SHARDED = re.compile(r"fsdp|fully sharded|zero-?3", re.IGNORECASE)
 EXPERTS_HIDDEN = re.compile(r"(all-to-all|a2a|ep)\b[^,;]*(overlap|hidden)", re.IGNORECASE)
@@ -34,7 +26,7 @@ def precision_of(config: Mapping[str, object]) -> Precision:
     Frameworks dispatch tokens in 16 bits; the fine-grained FP8 of DeepSeek-V3 in 8 (arXiv 2412.19437, section 3.3).
     """
     words = str(config.get("precision") or config.get("dtype") or "").lower()
-    found = next(((name, scale) for pattern, name, scale in FORMATS if re.search(pattern, words)), None)
+    found = meaning(words, "training")
     if found is None:
         raise NoBasisError(f"number format {words or 'not stated'!r}", where="config.precision")
     made = PRECISIONS[found[0]]

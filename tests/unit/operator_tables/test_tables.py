@@ -14,7 +14,6 @@ from superpod.compute.device import Device
 from superpod.errors import NoBasisError, UnknownNameError
 from superpod.operator_tables import choose, locate
 from superpod.operator_tables.bounds import Measured, held
-from superpod.operator_tables.gemm import LEAST_LEFT_FRAC
 from superpod.operator_tables.grid import build, read
 from superpod.operator_tables.locate import Backend, Layout, Quantising, System, system
 from superpod.operator_tables.tables import MeasuredTables
@@ -313,7 +312,7 @@ def test_a_row_of_quantising_keeps_a_quarter(quantising: System) -> None:
     how = {"fp8_block": Quantising(element_bytes=3000.0, kernels_count=1.0)}
     tables = MeasuredTables(system=System(**{**fields(quantising), "quantising": how}))
     op = narrow(64.0)
-    held = LEAST_LEFT_FRAC * (seconds(op) + by_engine(64.0, 4096.0))
+    held = locate.choice("least_left_frac") * (seconds(op) + by_engine(64.0, 4096.0))
     assert asked(tables, op)[0] == pytest.approx(max(held, float(roofline_time(op, device()))), rel=1e-9)
 
 

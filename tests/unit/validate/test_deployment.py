@@ -11,6 +11,7 @@ from superpod.validate.deployment import (
     layout_of,
     precision_of,
 )
+from superpod.validate.formats import meaning
 from superpod.validate.point import point_of
 from superpod.validate.run import predict_one
 from superpod.validate.software import software_of
@@ -29,6 +30,7 @@ DENSE, MOE = CATALOGUE.model("llama-3.1-70b"), CATALOGUE.model("deepseek-v3")
         ("bfloat16", "bf16", 2.0, 2.0),
         ("FP16", "bf16", 2.0, 2.0),
         ("INT8 W8A8 (BF16 where sensitive)", "int8", 1.0, 2.0),
+        ("w8a8-fp8", "fp8", 1.0, 2.0),
         ("W4A8", "int8", 0.53125, 2.0),
         ("mxfp4", "bf16", 0.53125, 2.0),
         ("NVFP4", "fp4", 0.5625, 2.0),
@@ -37,6 +39,11 @@ DENSE, MOE = CATALOGUE.model("llama-3.1-70b"), CATALOGUE.model("deepseek-v3")
 def test_number_formats(words: str, matmul: str, weights: float, cache: float) -> None:
     found = precision_of({"quantisation": words}, DENSE)
     assert (found.matmul, found.weight_bytes, found.kv_bytes) == (matmul, weights, cache)
+
+
+def test_a_format_may_mean_another_thing_in_training() -> None:
+    assert (meaning("mxfp4", "training"), meaning("mxfp4", "serving")) == (("fp4", "block"), ("4-bit weights", ""))
+    assert meaning("int4", "training") is None
 
 
 def test_fp8_is_scaled_by_blocks_in_mixtures_only() -> None:
