@@ -71,7 +71,6 @@ EXEMPT = {
     "Summary.*": "shares of the measured number",
     "Floor.*": "shares of the measured number",
     "Excess.*": "shares of the measured number",
-    "Bands.*": "shares of the measured number",
     "Ranking.tau": "a coefficient",
     "Place.cards": "a count",
     "Row.per_card": "a count",

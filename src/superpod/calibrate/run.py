@@ -35,7 +35,7 @@ class Unit:
     """What the file calls a device, a `chip` or a `die`, and how many of them make a chip."""
 
     word: str = "chip"
-    per_chip: float = 1.0
+    devices_count: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +79,7 @@ def calibrate(
     elementwise kernels or else those of `base` stand for. Collectives are left to link files. Raises MeasurementError
     where no curve can be fitted, and MissingFactError for a rate or bandwidth that nobody has published.
     """
-    per_chip = (unit or Unit()).per_chip
+    per_chip = (unit or Unit()).devices_count
     reader = FactReader(kind="chips", entry=chip)
     bandwidth = reader.number("memory.bandwidth_bytes_per_s", chip.memory.bandwidth_bytes_per_s)
     published = dict(chip.matrix_flop_per_s.items())
@@ -233,7 +233,7 @@ def unit_of(catalogue: Catalogue, chip: Chip, asked: str) -> Unit:
     word = asked or ("die" if any(_ranks_dies(tree, names) for tree in trees) else "chip")
     if word == "chip":
         return Unit()
-    return Unit(word="die", per_chip=FactReader(kind="chips", entry=chip).number("dies_count", chip.dies_count))
+    return Unit(word="die", devices_count=FactReader(kind="chips", entry=chip).number("dies_count", chip.dies_count))
 
 
 def _ranks_dies(tree: Mapping[str, object], names: set[str]) -> bool:

@@ -172,7 +172,7 @@ def operator_file(
     base = base_of(catalogue, chip, options["base"] or "")
     unit = unit_of(catalogue, chip, options["per"] or "")
     made = calibrate(rows, chip, options["folds"], unit, catalogue.calibration(base))
-    device = f"a device is a {unit.word}" + (f", {unit.per_chip:g} a chip" if unit.word == "die" else "")
+    device = f"a device is a {unit.word}" + (f", {unit.devices_count:g} a chip" if unit.word == "die" else "")
     software = ", ".join(software_words(rows))
     text = calibration_text(
         name=out.stem,

@@ -38,6 +38,7 @@ RUNNERS_SHOWN = 3
 ESTIMATES_SHOWN = 2
 NOTES_SHOWN = 1
 TIGHT_FRAC = 0.1
+TABLES = "tables/operators:time_s"  # where an answer from measured tables files its fact
 STATE_TONES: dict[str, Tone] = {
     "shipping": "good",
     "listed": "good",
@@ -72,7 +73,9 @@ def machine_text(report: Report) -> str:
     pods = f"{count(report.pods_count)} pod{'s' if report.pods_count != 1 else ''}"
     used = count(report.cards_used_count)
     cards = used if report.cards_used_count == report.cards_count else f"{used} of {count(report.cards_count)}"
-    return f"{pods}, {cards} cards, {report.work} in {report.precision}, software {report.software}"
+    timed = any(used.where == TABLES for used in report.facts)
+    kernels = ", operators as measured" if timed else ""
+    return f"{pods}, {cards} cards, {report.work} in {report.precision}, software {report.software}{kernels}"
 
 
 def screen_blocks(report: Report) -> tuple[Block, ...]:

@@ -231,7 +231,7 @@ def test_control_characters_of_the_file_are_quoted(ask: Asked) -> None:
 )
 def test_a_device_is_what_pods_rank(chip: str, asked: str, word: str, per_chip: float) -> None:
     unit = unit_of(CATALOGUE, CATALOGUE.chip(chip), asked)
-    assert (unit.word, unit.per_chip) == (word, per_chip)
+    assert (unit.word, unit.devices_count) == (word, per_chip)
 
 
 def test_shares_are_of_a_die_where_a_device_is_one() -> None:
