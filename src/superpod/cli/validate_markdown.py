@@ -45,10 +45,12 @@ FLOORS = (
 )
 ORDERS = ("faster chip", "than", "of", "number format", "pairs", "order kept", "measured", "predicted")
 WORST = ("point", "of", "measured", "predicted", "error", "where the predicted time goes")
-INTRO = """Published measurements and what superpod predicts of them. Nothing is fitted to an end-to-end result:
-operators and links are fitted to operator and collective measurements ([operators](../theory/operators.md),
-[collectives](../theory/collectives.md)), so those two kinds show how well one set of numbers describes them, while
-training and inference show what follows from it.
+INTRO = """Published measurements and what superpod predicts of them. No prediction is fitted to an end-to-end result.
+Links are fitted to the collectives below ([collectives](../theory/collectives.md)), which show how well one set of
+numbers describes them; operators are fitted to the tables of aiconfigurator-core and, in training attention, to
+FlashAttention's charts ([operators](../theory/operators.md)), so that the other operator rows are checks. What a
+measuring program adds to a kernel was read off its own rows: {in_sample}. Of bands, how far releases of TensorRT-LLM
+and of Megatron lie apart is taken from sources below, so that coverage there is not out of sample.
 
 An error is |predicted / measured - 1|, of a rate as of a time; `signed` keeps the sign, and above zero is too much.
 Such an error cannot pass -100 %, so `P90, factor` counts twice and half alike, and `worst` is the largest factor.
@@ -87,7 +89,9 @@ operator tables measured on those chips; here those two numbers are mostly Split
 def scorecard_markdown(card: Scorecard, full: Mapping[str, Any] | None) -> str:
     """Return the page: the shipped cases, then the last run over a whole set where one is recorded."""
     shipped = json.loads(full_set(card, date="", command=""))
-    parts = ["# Scorecard", NOTICE, INTRO, "![Measured and predicted](scatter.svg)", *_shipped(shipped)]
+    read_off = ", ".join(sorted({row.source for row in card.predictions if row.in_sample})) or "none here"
+    intro = INTRO.replace("{in_sample}", read_off)
+    parts = ["# Scorecard", NOTICE, intro, "![Measured and predicted](scatter.svg)", *_shipped(shipped)]
     if full is not None:
         parts += _full(full) if is_full_set(full) else ["## On the full published set", STALE]
     ours = [("the full set", full)] if full is not None and is_full_set(full) else []

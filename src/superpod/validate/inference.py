@@ -57,7 +57,8 @@ class Run:
 class Rate:
     """What is predicted of a run: times in seconds, rates of one rank; None where the run does not have it.
 
-    `term` is the breakdown that the prediction rests on, `why` the reason where nothing is predicted at all.
+    `term` is the breakdown that the prediction rests on, `first_term` that of the prompts where the first token is a
+    pass by itself, `why` the reason where nothing is predicted at all.
     """
 
     tpot_s: float | None = None
@@ -66,12 +67,12 @@ class Rate:
     input_per_s: float | None = None
     floor_s: float | None = None
     term: Term | None = None
+    first_term: Term | None = None
     why: str = ""
 
-    @property
-    def parts(self) -> Shares:
-        """What the time waits for."""
-        return Shares(kernels_frac=1.0, links_frac=0.0, host_frac=0.0) if self.term is None else shares(self.term)
+    def term_of(self, what: str) -> Term | None:
+        """Return the breakdown of a quantity."""
+        return self.first_term or self.term if what == "ttft" else self.term
 
 
 def predict(catalogue: Catalogue, point: Point, *, tables: str = "none") -> tuple[Prediction, ...]:
@@ -168,6 +169,7 @@ def static_rate(run: Run) -> Rate:
         output_per_s=float(found.tokens_per_s_rank),
         floor_s=floor_time(run, held),
         term=found.term,
+        first_term=first.term,
     )
 
 
@@ -253,8 +255,9 @@ def _compared(run: Run, rate: Rate, metric: str, value: float) -> Prediction:
     if predicted is None:
         reason = rate.why or f"no prediction of {metric} for such a run"
         return replace(refused(run.point, reason, what=what), measured=value)
-    spread = math.exp(log_spread(run.made, rate.parts))
-    made = run.made
+    term = rate.term_of(what)
+    waits = Shares(kernels_frac=1.0, links_frac=0.0, host_frac=0.0) if term is None else shares(term)
+    made, spread = run.made, math.exp(log_spread(run.made, waits))
     return Prediction(
         point=run.point.id,
         kind=run.point.kind,
@@ -271,7 +274,7 @@ def _compared(run: Run, rate: Rate, metric: str, value: float) -> Prediction:
         software=made.software.id,
         basis=run.basis,
         floor=rate.floor_s if what == "tpot" else None,
-        parts=parts_of(rate.term) if rate.term is not None else "",
+        parts=parts_of(term) if term is not None else "",
         more_is_better=scale is not None,
     )
 
