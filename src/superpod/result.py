@@ -8,7 +8,17 @@ import numpy as np
 import numpy.typing as npt
 
 Num = float | npt.NDArray[np.float64]
-"""A number or a column of numbers; formulas treat both alike."""
+"""A number or an array of numbers; formulas treat both alike, and arrays broadcast against each other."""
+
+Word = str | npt.NDArray[np.str_]
+"""A choice by name, or an array of such choices."""
+
+Flag = bool | npt.NDArray[np.bool_]
+"""A truth, or an array of them; as a number 1 or 0."""
+
+
+Place = int | tuple[int, ...]
+"""Where in an array: a row of a column, or an index along each axis that arrays are broadcast over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +29,7 @@ class Term:
     time_s: Num
     parts: tuple["Term", ...] = ()
 
-    def at(self, row: int) -> "Term":
+    def at(self, row: Place) -> "Term":
         """Return the same breakdown for one row of its columns."""
         return Term(name=self.name, time_s=pick(self.time_s, row), parts=tuple(part.at(row) for part in self.parts))
 
@@ -53,7 +63,7 @@ class Limit:
         """Share of what is available that stays free; negative where the limit is broken."""
         return 1.0 - self.needed / self.available
 
-    def at(self, row: int) -> "Limit":
+    def at(self, row: Place) -> "Limit":
         """Return the same limit for one row of its columns."""
         return Limit(
             code=self.code,
@@ -70,18 +80,41 @@ def total(name: str, *parts: Term) -> Term:
     return Term(name=name, time_s=sum((part.time_s for part in parts), 0.0), parts=parts)
 
 
-def pick(value: Num, row: int) -> float:
-    """Return one row of a column, or the number itself."""
-    return float(value[row]) if isinstance(value, np.ndarray) and value.ndim else float(value)
+def pick(value: Num, place: Place) -> float:
+    """Return one number of an array, or the number itself."""
+    return float(element(value, place))
 
 
-def at_row(value: Any, row: int) -> Any:
-    """Return `value` with each column in it replaced by one row: arrays, dataclasses and tuples of them."""
+def element(value: Any, place: Place) -> Any:
+    """Return one element of an array that may lack axes of `place` or have them with one entry; others unchanged."""
+    if not isinstance(value, np.ndarray):
+        return value
+    whole = place if isinstance(place, tuple) else (place,)
+    own = whole[len(whole) - value.ndim :]
+    return value[tuple(0 if size == 1 else index for size, index in zip(value.shape, own, strict=True))].item()
+
+
+def at_row(value: Any, place: Place) -> Any:
+    """Return `value` with each array in it replaced by one element: arrays, dataclasses and tuples of them."""
     if isinstance(value, np.ndarray):
-        return pick(value, row)
+        return element(value, place)
     if hasattr(value, "__dataclass_fields__"):
-        picked = {name: at_row(getattr(value, name), row) for name in value.__dataclass_fields__}
+        picked = {name: at_row(getattr(value, name), place) for name in value.__dataclass_fields__}
         return type(value)(**picked)
     if isinstance(value, tuple):
-        return tuple(at_row(item, row) for item in value)
+        return tuple(at_row(item, place) for item in value)
     return value
+
+
+def chosen(word: Word, *values: str) -> Flag:
+    """Return where a choice is one of `values`."""
+    if isinstance(word, str):
+        return word in values
+    return np.isin(word, values)
+
+
+def holds(word: Word, part: str) -> Flag:
+    """Return where a choice that is a list joined by `+` names `part`."""
+    if isinstance(word, str):
+        return part in word.split("+")
+    return np.array([part in item.split("+") for item in word.ravel().tolist()], dtype=bool).reshape(word.shape)

@@ -1,12 +1,13 @@
 """Where groups sit: the order of axes gives each group its stride over ranks, so its place on the fabric's tiers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from superpod.fabric.tiers import Fabric, Group
-from superpod.parallel.layout import Layout
-from superpod.result import Num
+from superpod.parallel.layout import AXES, Layout
+from superpod.result import Flag, Num, Word
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,25 +35,40 @@ def packed_ranks(fabric: Fabric, ranks_count: float, block: Num) -> Num:
 
 
 def groups(layout: Layout) -> Groups:
-    """Return the groups under the layout's order, tensor ranks always innermost.
+    """Return the groups under the layout's order of axes.
 
-    Expert groups run over consecutive ranks of the tensor x context x data block; where the pipeline lies between
-    context and data, an expert group wider than tensor x context jumps over it and is priced as evenly spread.
+    A group's stride is the product of the axes inside its own. Gradients are summed over data and context ranks: where
+    another axis lies between the two, their common group is priced as evenly spread. Expert groups run over consecutive
+    ranks of the order without its pipeline; one that reaches over the pipeline is priced as evenly spread too.
     """
-    inner = layout.tensor * layout.context
-    if layout.order == "tp-cp-dp-pp":
-        data_stride, pipeline_stride = inner, inner * layout.data
-        expert_stride = layout.expert_tensor
-    else:
-        data_stride, pipeline_stride = inner * layout.pipeline, inner
-        jumps = layout.expert * layout.expert_tensor > inner
-        expert_stride = layout.expert_tensor * np.where(jumps, layout.pipeline, 1.0)
+    sizes = {"tp": layout.tensor, "cp": layout.context, "dp": layout.data, "pp": layout.pipeline}
+    strides = {axis: _inside(layout.order, axis, sizes) for axis in AXES}
+    reducing = layout.data * layout.context
+    reach = np.maximum(strides["dp"] * layout.data, strides["cp"] * layout.context)
+    one_stage = _inside(layout.order, "pp", {**sizes, "pp": 1.0})
+    jumps = layout.expert * layout.expert_tensor > one_stage
+    expert_stride = layout.expert_tensor * np.where(jumps, layout.pipeline, 1.0)
     return Groups(
-        tensor=Group(size=layout.tensor),
-        context=Group(size=layout.context, stride=layout.tensor),
-        # Gradients are summed over context ranks too; a group of both is priced as evenly spread.
-        data=Group(size=layout.data * layout.context, stride=data_stride / layout.context),
-        pipeline=Group(size=layout.pipeline, stride=pipeline_stride),
+        tensor=Group(size=layout.tensor, stride=strides["tp"]),
+        context=Group(size=layout.context, stride=strides["cp"]),
+        data=Group(size=reducing, stride=reach / reducing),
+        pipeline=Group(size=layout.pipeline, stride=strides["pp"]),
         expert=Group(size=layout.expert, stride=expert_stride),
         expert_data=Group(size=layout.expert_data, stride=layout.expert * expert_stride),
     )
+
+
+def _inside(order: Word, axis: str, sizes: Mapping[str, Num]) -> Num:
+    """Return the ranks between two neighbours of an axis: the product of the axes that come before it."""
+    product: Num = 1.0
+    for other, size in sizes.items():
+        if other != axis:
+            product = product * np.where(_before(order, other, axis), size, 1.0)
+    return product
+
+
+def _before(order: Word, first: str, second: str) -> Flag:
+    if isinstance(order, str):
+        return order.index(first) < order.index(second)
+    found = [word.index(first) < word.index(second) for word in order.ravel().tolist()]
+    return np.array(found, dtype=bool).reshape(order.shape)

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 from superpod.errors import InfeasibleError
 from superpod.parallel.layout import Layout
-from superpod.parallel.memory import TrainingMemory
 from superpod.plan.answer import Answer, Repricer, binding_term
 from superpod.plan.machine import Machine
 from superpod.plan.measured import measured_note
@@ -12,6 +11,7 @@ from superpod.plan.report import Candidate, Metric, Share
 from superpod.plan.scenario import Training
 from superpod.plan.train_search import Trained, TrainSearch, price, search
 from superpod.result import Limit
+from superpod.train.memory import TrainingMemory
 from superpod.units import human, percent
 from superpod.workload.phase import Phase, training_phase
 

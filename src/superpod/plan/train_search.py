@@ -10,11 +10,11 @@ import numpy as np
 from superpod.catalog.model_spec import LinearAttention, MixtureOfExperts, ModelSpec
 from superpod.errors import ScenarioError
 from superpod.parallel.layout import Layout, legal
-from superpod.parallel.memory import TrainingMemory, training_memory
 from superpod.parallel.place import packed_ranks
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Training
 from superpod.result import at_row
+from superpod.train.memory import TrainingMemory, training_memory
 from superpod.train.step import StepTime, step_time
 
 Columns = dict[str, np.ndarray[Any, np.dtype[np.float64]]]

@@ -9,9 +9,9 @@ from superpod.parallel.axes import context, data, expert, pipeline
 from superpod.parallel.axes.tensor import block_time, blocks_count
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
-from superpod.parallel.memory import parameter_share
 from superpod.parallel.place import Groups, groups
 from superpod.result import Num, Term, total
+from superpod.train.memory import parameter_share
 from superpod.workload.build import build, layer
 from superpod.workload.op import ELEMENTWISE, GEMM, Op, backward
 from superpod.workload.phase import Phase, training_phase

@@ -8,12 +8,12 @@ from superpod.catalog.load import Catalogue
 from superpod.catalog.model_spec import DenseFeedForward
 from superpod.errors import NoBasisError, SuperpodError
 from superpod.parallel.layout import Layout
-from superpod.parallel.memory import TrainingMemory
 from superpod.plan.band import log_spread, shares
 from superpod.plan.machine import Machine, machine
 from superpod.plan.public_record import least_spread
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.train_search import price
+from superpod.train.memory import TrainingMemory
 from superpod.train.step import StepTime
 from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of

@@ -8,7 +8,7 @@ from superpod.catalog.model_spec import GroupedQueryAttention, LayerGroup, Linea
 from superpod.result import Num
 from superpod.workload.blocks import BLOCKS, KV_BYTES_PER_TOKEN
 from superpod.workload.op import SOFTMAX, Op, elementwise, gemm
-from superpod.workload.phase import Partition, Phase
+from superpod.workload.phase import Partition, Phase, own_rows
 from superpod.workload.precision import Precision
 
 
@@ -59,7 +59,7 @@ def residual_glue(hidden: int, phase: Phase, part: Partition) -> tuple[Op, ...]:
     Serving engines run both as one kernel: two inputs, two outputs of 2 bytes. Tensor ranks share the rows where
     sequence parallelism is on (arXiv 2205.05198, section 4.2.2).
     """
-    rows = phase.tokens / part.tensor if part.sequence_parallel else phase.tokens
+    rows = own_rows(phase, part)
     if phase.kind != "train":
         return (elementwise("add and norm", rows * hidden * 8.0),)
     residual = 6.0 if phase.fused_attention else 7.0

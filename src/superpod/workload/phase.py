@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
-from superpod.result import Num
+import numpy as np
+
+from superpod.result import Flag, Num
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +35,15 @@ class Partition:
     expert: Num = 1.0
     expert_tensor: Num = 1.0
     context: Num = 1.0
-    sequence_parallel: bool = True
+    sequence_parallel: Flag = True
     imbalance_ratio: Num = 1.0
+
+
+def own_rows(phase: Phase, part: Partition) -> Num:
+    """Return the tokens that one tensor rank keeps between blocks: its share where sequence parallelism is on."""
+    if isinstance(part.sequence_parallel, np.ndarray):
+        return phase.tokens / np.where(part.sequence_parallel, part.tensor, 1.0)
+    return phase.tokens / part.tensor if part.sequence_parallel else phase.tokens
 
 
 def training_phase(sequences: Num, sequence_tokens: Num, context_ranks: Num, *, fused_attention: bool) -> Phase:

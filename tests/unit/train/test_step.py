@@ -7,7 +7,7 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.parallel.layout import Layout
-from superpod.parallel.memory import layer_activation_bytes, parameter_share, training_memory
+from superpod.train.memory import layer_activation_bytes, parameter_share, training_memory
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Training
 from superpod.train.step import micro_batches, model_flop, step_time

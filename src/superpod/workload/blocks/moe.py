@@ -8,7 +8,7 @@ from superpod.catalog.model_spec import MixtureOfExperts
 from superpod.result import Num
 from superpod.workload.blocks.dense import products
 from superpod.workload.op import ExpertShape, Op, elementwise, gemm
-from superpod.workload.phase import Partition, Phase
+from superpod.workload.phase import Partition, Phase, own_rows
 from superpod.workload.precision import Precision
 from superpod.workload.quantise import quantised
 
@@ -17,7 +17,7 @@ def operators(
     ffn: MixtureOfExperts, hidden: int, phase: Phase, part: Partition, precision: Precision
 ) -> tuple[Op, ...]:
     """Return the forward kernels of one rank; time is set by the fullest rank, `load_imbalance` times the mean."""
-    tokens = phase.tokens / part.tensor if part.sequence_parallel else phase.tokens
+    tokens = own_rows(phase, part)
     router = gemm(
         "router", rows=tokens, columns=float(ffn.experts_count), depth=hidden, dtype="bf16", element_bytes=(2.0, 2.0)
     )

@@ -15,7 +15,7 @@ from superpod.catalog.model_spec import (
     ModelSpec,
 )
 from superpod.parallel.layout import Layout
-from superpod.result import Num
+from superpod.result import Num, chosen
 from superpod.workload.blocks.moe import load_imbalance
 from superpod.workload.parameters import count_parameters
 
@@ -75,9 +75,9 @@ def training_memory(spec: ModelSpec, layout: Layout, sequence_tokens: float, mic
     """
     share = parameter_share(spec, layout)
     sharing = layout.data * layout.context
-    held = _sharded(share, 2.0, layout.zero == "3", sharing, layout.expert_data)
-    gradients = _sharded(share, GRADIENT_BYTES, layout.zero in {"2", "3"}, sharing, layout.expert_data)
-    optimizer = _sharded(share, OPTIMIZER_BYTES, layout.zero != "0", sharing, layout.expert_data)
+    held = _sharded(share, 2.0, chosen(layout.zero, "3"), sharing, layout.expert_data)
+    gradients = _sharded(share, GRADIENT_BYTES, chosen(layout.zero, "2", "3"), sharing, layout.expert_data)
+    optimizer = _sharded(share, OPTIMIZER_BYTES, chosen(layout.zero, "1", "2", "3"), sharing, layout.expert_data)
     activations = activation_bytes(spec, layout, sequence_tokens, micro_batches)
     tokens = layout.micro_batch * sequence_tokens / layout.context
     last_stage = tokens * spec.vocab_count / layout.tensor * 6.0  # fp32 logits and their 16-bit gradient
