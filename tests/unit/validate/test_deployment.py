@@ -145,11 +145,11 @@ def test_drafts() -> None:
         ("", 1.0, ""),
         ("perfect EPLB", 1.0, ""),
         ("forced balance", 1.0, ""),
-        ("default EPLB", 1.109, "trtllm-large-ep"),
-        ("EPLB, in-distribution", 1.109, "trtllm-large-ep"),
-        ("no EPLB", 2.564, "trtllm-large-ep"),
-        ("none", 2.564, "trtllm-large-ep"),
-        ("not balanced", 2.564, "trtllm-large-ep"),
+        ("default EPLB", 1.18, "trtllm-large-ep"),
+        ("EPLB, in-distribution", 1.18, "trtllm-large-ep"),
+        ("no EPLB", 2.16, "trtllm-large-ep"),
+        ("none", 2.16, "trtllm-large-ep"),
+        ("not balanced", 2.16, "trtllm-large-ep"),
     ],
 )
 def test_balance(words: str, ratio: float, source: str) -> None:
@@ -181,6 +181,6 @@ def test_a_prediction_says_what_it_borrows_and_guesses() -> None:
         for more in ({}, {"balance": "default EPLB", "engine": "SGLang 0.4"})
     )
     assert plain[0].basis == "hgx-h800, fp8, nvidia-hopper"
-    assert uneven[0].basis.endswith("rank 1.109 borrowed from trtllm-large-ep, SGLang 0.4 as sglang-0.5")
+    assert uneven[0].basis.endswith("rank 1.18 borrowed from trtllm-large-ep, SGLang 0.4 as sglang-0.5")
     assert uneven[0].predicted is not None
     assert plain[0].predicted is not None
