@@ -164,8 +164,13 @@ class SideNetwork:
 
 @record
 class Host:
-    """The pod's CPUs and their memory; where they are endpoints of the scale-up fabric, of which tier and how fast."""
+    """The pod's CPUs and their memory; where they are endpoints of the scale-up fabric, of which tier and how fast.
 
+    `thread_op_per_s` is PassMark's rating of one thread, which prints millions of operations a second.
+    """
+
+    cpu: str = ""
+    thread_op_per_s: float | None = None
     cpus_count: float | None = None
     memory_bytes: float | None = None
     tier: str = ""

@@ -1,7 +1,7 @@
 """What a release of an engine or a framework does between kernels; a prediction names the one it assumes."""
 
 from collections.abc import Mapping
-from dataclasses import field
+from dataclasses import field, replace
 from typing import Literal
 
 from superpod.catalog.provenance import Fact
@@ -19,7 +19,8 @@ class Software:
     whether small collectives inside a node run in the engine's own kernels, `reserves_output` whether a request is
     admitted only when its whole output fits, `memory_of` what `memory_frac` is a share of: `all` memory, or what
     weights leave `free`. `band_frac` is how far releases of one engine lie apart. `tables` names the engine in tables
-    of measured operators.
+    of measured operators. `thread_op_per_s` is the rating of one thread of the host on which the times were measured,
+    None where whoever measured does not name it.
     """
 
     id: str
@@ -38,7 +39,24 @@ class Software:
     sequences_count: float
     memory_frac: float
     band_frac: float
+    thread_op_per_s: float | None = None
     tables: str = ""
     aliases: tuple[str, ...] = ()
     note: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)
+
+    def on(self, thread_op_per_s: float) -> "Software":
+        """Return the release on a host of another rating: its times x rating where measured / rating of that host.
+
+        As it is where nobody has said on which host its times were measured. Assumes that launching, scheduling and
+        sampling are the work of one thread.
+        """
+        if self.thread_op_per_s is None:
+            return self
+        slower = self.thread_op_per_s / thread_op_per_s
+        return replace(
+            self,
+            layer_s=self.layer_s * slower,
+            gap_s=self.gap_s * slower,
+            sequence_s=self.sequence_s * slower,
+        )

@@ -76,7 +76,7 @@ def machine(
     fabric = build(catalogue, pod_reader, pod, pods_count, per_chip)
     if scenario.ideal_fabric:
         fabric = replace(fabric, ideal=True)
-    software = choose_software(catalogue, scenario)
+    software = hosted(choose_software(catalogue, scenario), pod, pod_reader)
     if software.own_collectives:
         fabric = replace(fabric, kernels=software.tables or "serving")
     made = replace(made, engine=software.tables, table=chosen(scenario.tables, chip.id, software.tables, per_chip))
@@ -160,6 +160,16 @@ def cached(precision: Precision, scenario: Scenario) -> Precision:
     work = scenario.work
     wanted = 0.0 if isinstance(work, Training) else work.cache_bytes
     return replace(precision, kv_bytes=wanted) if wanted else precision
+
+
+def hosted(software: Software, pod: Pod, reader: FactReader) -> Software:
+    """Return the release with the times of the pod's host, where both its rating and that of the measurement are known.
+
+    Anywhere else the times are as they were measured.
+    """
+    if software.thread_op_per_s is None or pod.host.thread_op_per_s is None:
+        return software
+    return software.on(reader.number("host.thread_op_per_s", pod.host.thread_op_per_s))
 
 
 def choose_software(catalogue: Catalogue, scenario: Scenario) -> Software:
