@@ -1,0 +1,261 @@
+"""Exact replay of a schedule: every event starts when its stage is free and what it needs has arrived."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from superpod.errors import ScenarioError
+from superpod.result import Num
+from superpod.train.schedules.program import Program, program
+from superpod.train.schedules.schedule import KINDS, Column, Schedule
+from superpod.train.schedules.times import ChunkTimes, Seconds
+
+RAMP_FACTOR = 3  # micro-batches a stage that are replayed before the first try to fold
+SAME_FRAC = 1e-11  # of a period: steady to rounding; the error of a folded step is at most this share of it
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timeline:
+    """Every event that was replayed, as columns; `kind` counts into `schedule.KINDS`. Joined events share their time."""
+
+    stage: Column
+    chunk: Column
+    micro_batch: Column
+    kind: Column
+    start_s: Seconds  # (events, *rows)
+    end_s: Seconds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Replay:
+    """The time of all micro-batches of a step. Columns of stages have shape (stages, *rows).
+
+    `makespan_s` runs from the first start to the last end, `period_s` is the longest from a stage's own first start to
+    its own last end: the time between steps where no stage's optimizer waits for another stage. `time_s` is `period_s`
+    for schedules that count on that (`across_steps`), else `makespan_s`. `peak_count` is the most micro-batches whose
+    activations of a whole stage are held, from the start of F to the end of W. `timeline` holds `replayed_count`
+    micro-batches; the rest repeats the steady state.
+    """
+
+    time_s: Num
+    makespan_s: Num
+    period_s: Num
+    busy_s: Seconds
+    idle_s: Seconds
+    peak_count: Seconds
+    replayed_count: int
+    timeline: Timeline
+
+
+def replay(
+    schedule: Schedule, times: ChunkTimes, chunks_count: int, micro_batches_count: int, *, fold: bool = True
+) -> Replay:
+    """Return the replay of a step of m micro-batches of v chunks a stage; its cost does not grow with m once steady.
+
+    An event starts at the latest of: the end of the event before it on its stage; for F the end of F of the part before
+    plus the hop; for B the end of B of the part after plus the hop. Stages send while they compute. Folded: m mod period
+    micro-batches and enough whole periods are replayed; where all that is live at the end of a period is later by the
+    same time than a period before, each further period adds that time, for events are sums and maxima of earlier ones.
+
+    Raises:
+        ScenarioError: the schedule is not defined for these degrees, or the times are of other degrees.
+    """
+    sizes = (times.stages_count, chunks_count, micro_batches_count)
+    _check(schedule, times, sizes)
+    if fold and schedule.affine and micro_batches_count > RAMP_FACTOR:
+        return _affine(schedule, times, sizes)
+    period = schedule.period_count(*sizes[:2])
+    short = RAMP_FACTOR * sizes[0] // period * period + micro_batches_count % period + period
+    while fold and short + period < micro_batches_count:
+        found = _folded(schedule, times, sizes, short)
+        if found is not None:
+            return found
+        short += short // period * period
+    made = program(schedule, *sizes)
+    return _result(schedule, made, _run(made, times), sizes[2])
+
+
+def _check(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int]) -> None:
+    stages, chunks, count = sizes
+    if not bool(schedule.legal(*sizes)):
+        raise ScenarioError(
+            f"got {stages} stages of {chunks} chunks and {count} micro-batches, where it is not defined",
+            where=f"schedule {schedule.name}",
+            hint="docs/theory/pipeline-schedules.md says when each schedule is legal",
+        )
+    held = schedule.parts(stages, chunks).shape[1]
+    if times.chunks_count != held:
+        raise ScenarioError(
+            f"got times of {times.chunks_count} chunks a stage, expected {held}",
+            where=f"schedule {schedule.name}",
+            hint="one column for each chunk that a stage holds, both copies counted",
+        )
+
+
+def _run(made: Program, times: ChunkTimes) -> tuple[Seconds, Seconds]:
+    """Return start and end of every slot, level by level."""
+    rows = times.rows
+    backward, weight = times.backward_s, times.weight_s
+    kinds = [times.forward_s, backward, weight, backward + weight]
+    if len(made.needs) > 1:
+        kinds.append(times.together_s())
+    spent = np.stack(kinds).reshape(-1, *rows)[made.work]
+    hops = _hops(times)
+    end = np.zeros((len(spent) + 1, *rows))
+    start = np.empty_like(spent)
+    travel = [hops[item] for item in made.hops]
+    for low, high in made.levels:
+        here = end[made.before[low:high]]
+        for need, hop in zip(made.needs, travel, strict=True):
+            np.maximum(here, end[need[low:high]] + hop[low:high], out=here)
+        start[low:high] = here
+        np.add(here, spent[low:high], out=end[low:high])
+    return start, end[:-1]
+
+
+def _hops(times: ChunkTimes) -> Seconds:
+    """Return the table of hops: boundaries forward, boundaries backward, none."""
+    shape = (times.stages_count, *times.rows)
+    sides = [
+        np.broadcast_to(np.asarray(side, dtype=np.float64), shape)
+        for side in (times.forward_hop_s, times.backward_hop_s)
+    ]
+    return np.concatenate([*sides, np.zeros((1, *times.rows))])
+
+
+def _result(
+    schedule: Schedule,
+    made: Program,
+    slots: tuple[Seconds, Seconds],
+    replayed: int,
+    *,
+    later_s: Num = 0.0,
+    more_busy_s: Num = 0.0,
+    peak_count: Seconds | None = None,
+) -> Replay:
+    """Return the answer; `later_s` and `more_busy_s` are what folded micro-batches add."""
+    start, end = (side[made.slot] for side in slots)
+    begun, done = start[made.first[:-1]], end[made.first[1:] - 1] + later_s
+    alone = ~made.events.joined
+    spent = np.where(alone.reshape(-1, *[1] * (start.ndim - 1)), end - start, 0.0)
+    busy = np.add.reduceat(spent, made.first[:-1], axis=0) + more_busy_s
+    makespan, period = np.max(done, axis=0), np.max(done - begun, axis=0)
+    time = period if schedule.across_steps else makespan
+    events = made.events
+    return Replay(
+        time_s=time,
+        makespan_s=makespan,
+        period_s=period,
+        busy_s=busy,
+        idle_s=time - busy,
+        peak_count=made.peak_count if peak_count is None else peak_count,
+        replayed_count=replayed,
+        timeline=Timeline(
+            stage=made.stage,
+            chunk=events.chunk,
+            micro_batch=events.micro_batch,
+            kind=events.kind,
+            start_s=start,
+            end_s=end,
+        ),
+    )
+
+
+def _affine(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int]) -> Replay:
+    """Return the step of a schedule whose times are affine in m."""
+    stages, chunks, count = sizes
+    two, three = (program(schedule, stages, chunks, few) for few in (2, 3))
+    short, longer = (_result(schedule, made, _run(made, times), 3) for made in (two, three))
+    more = count - 3
+    return _result(
+        schedule,
+        three,
+        _run(three, times),
+        3,
+        later_s=more * (longer.makespan_s - short.makespan_s),
+        more_busy_s=more * (longer.busy_s - short.busy_s),
+        peak_count=three.peak_count + more * (three.peak_count - two.peak_count),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fold:
+    """Where a period can be put in: slots that are live there, the same a period later, and the period's events."""
+
+    live: Column
+    later: Column
+    body: Column  # events
+
+
+def _folded(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int], short: int) -> Replay | None:
+    """Return the step from a replay of `short` micro-batches and one period, or None where that is not yet steady."""
+    stages, chunks, count = sizes
+    place = fold(schedule, stages, chunks, short)
+    if place is None:
+        return None
+    period = schedule.period_count(stages, chunks)
+    made = program(schedule, stages, chunks, short + period)
+    start, end = _run(made, times)
+    shift = end[place.later] - end[place.live]
+    step = np.max(shift, axis=0)
+    if np.any(step - np.min(shift, axis=0) > SAME_FRAC * step):
+        return None
+    more = (count - short - period) // period
+    spent = np.zeros((stages, *times.rows))
+    body = place.body[~made.events.joined[place.body]]
+    slot = made.slot[body]
+    np.add.at(spent, made.stage[body], end[slot] - start[slot])
+    return _result(
+        schedule, made, (start, end), short + period, later_s=more * step, more_busy_s=more * spent
+    )
+
+
+@lru_cache(maxsize=256)
+def fold(schedule: Schedule, stages_count: int, chunks_count: int, micro_batches_count: int) -> _Fold | None:
+    """Return where the order of m micro-batches and a period differs from that of m by that period alone.
+
+    On each stage the order must be: what both have in common; one period; the rest, moved by a period. And the period
+    must repeat the one before it. Then what later events need of earlier ones (`live`) decides the rest of the step.
+    """
+    period = schedule.period_count(stages_count, chunks_count)
+    less = program(schedule, stages_count, chunks_count, micro_batches_count)
+    more = program(schedule, stages_count, chunks_count, micro_batches_count + period)
+    cut = np.empty(stages_count, dtype=np.int64)
+    length = int(more.first[1] - less.first[1])
+    for stage in range(stages_count):
+        ours, theirs = (_code(item, stage, micro_batches_count + period) for item in (less, more))
+        same = ours == theirs[: len(ours)]
+        common = len(ours) if same.all() else int(np.argmin(same))
+        body, last = theirs[common : common + length], theirs[common - length : common]
+        moved = np.array_equal(theirs[common + length :], ours[common:] + period)
+        if common < length or not moved or not np.array_equal(body, last + period):
+            return None
+        cut[stage] = common
+    return _live(more, cut, length)
+
+
+def _code(made: Program, stage: int, most: int) -> Column:
+    """Return one number for each event of a stage; the next micro-batch is one more."""
+    rows = slice(made.first[stage], made.first[stage + 1])
+    events = made.events
+    kind = (events.chunk[rows] * len(KINDS) + events.kind[rows]) * 2 + events.joined[rows]
+    return kind * 2 * most + events.micro_batch[rows]
+
+
+def _live(made: Program, cut: Column, length: int) -> _Fold | None:
+    """Return what crosses the cut, or None where something before it waits for something after it."""
+    count = len(made.before)
+    event = np.empty(count, dtype=np.int64)
+    event[made.slot[::-1]] = np.arange(len(made.slot))[::-1]  # the first event of each slot
+    after = event - made.first[made.stage[event]] >= cut[made.stage[event]]
+    after = np.append(after, False)  # nothing is always there
+    live = []
+    for need in (made.before, *made.needs):
+        if np.any(after[need] & ~after[:-1]):
+            return None
+        live.append(need[~after[need] & after[:-1]])
+    found = np.unique(np.concatenate(live))
+    found = found[found < count]
+    body = np.concatenate([np.arange(length) + start for start in made.first[:-1] + cut])
+    return _Fold(live=found, later=made.slot[event[found] + length], body=body)
