@@ -4,16 +4,18 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts, ModelSpec
-from superpod.parallel.axes import context, data, expert, pipeline
-from superpod.parallel.axes.tensor import block_time, blocks_count
+from superpod.catalog.model_spec import ModelSpec
+from superpod.parallel.axes import data, pipeline
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import Groups, groups
-from superpod.result import Num, Term, total
+from superpod.parallel.stages import stages
+from superpod.result import Num, Term, chosen, total
+from superpod.train.layer import NOTHING, Pass, both_ways, layer_pass
 from superpod.train.memory import parameter_share
-from superpod.workload.build import build, layer
-from superpod.workload.op import ELEMENTWISE, GEMM, Op, backward
+from superpod.train.overlap import exposed
+from superpod.train.schedules import SCHEDULES
+from superpod.workload.build import build
 from superpod.workload.phase import Phase, training_phase
 from superpod.workload.precision import Precision
 
@@ -23,30 +25,34 @@ UNSCALE_BYTES = 8.0  # fp16 also divides gradients by the loss scale and looks f
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pass:
-    """Seconds of one micro-batch on a layer or a stage: kernels and exposed waits, forward plus backward."""
+class Edges:
+    """Seconds of one micro-batch on the embedding and on the vocabulary projection with its loss, both directions."""
 
-    compute: Num
-    recompute: Num
-    attention: Num  # the part of `compute` inside attention kernels
-    elementwise: Num  # the part of `compute` in norms, activations and other kernels that only move bytes
-    tensor: Num
-    context: Num
-    expert: Num
-    hidden: Num  # transfers behind kernels; they occupy the links that data-parallel traffic wants
+    embedding: Num
+    head: Num
 
-    def scaled(self, factor: Num) -> "Pass":
-        """Return every part multiplied by `factor`."""
-        return Pass(**{name: getattr(self, name) * factor for name in self.__dataclass_fields__})
 
-    def plus(self, other: "Pass") -> "Pass":
-        """Return the sum, part by part."""
-        return Pass(**{name: getattr(self, name) + getattr(other, name) for name in self.__dataclass_fields__})
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pace:
+    """The slowest stage, which the others wait for: its layers, what else it does, and what the others do on average.
+
+    `waited` is the time in which kernels wait for the host to launch them, `hops` that for neighbours' activations, of
+    which one transfer takes `hop`. `others_edge` holds what the others do and wait for beside their layers.
+    """
+
+    layers_count: Num
+    body: Pass
+    edge: Num
+    waited: Num
+    hops: Num
+    others: Pass
+    others_edge: Num
+    hop: Num
 
     @property
     def time_s(self) -> Num:
-        """All of it; attention and elementwise are inside compute."""
-        return self.compute + self.recompute + self.tensor + self.context + self.expert
+        """One micro-batch on the slowest stage."""
+        return self.body.time_s + self.edge + self.waited + self.hops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,58 +78,132 @@ def micro_batches(layout: Layout, batch_sequences: float) -> Num:
 def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> StepTime:
     """Return the time of one step of `batch` = (sequences, tokens each).
 
-    Schedule: 1F1B, interleaved where v > 1. Each of m micro-batches takes a stage's forward and backward time; the
-    pipeline fills and drains for (p - 1)/v of them (arXiv 2104.04473, section 2.2). The slowest stage sets the pace:
-    stages round layers up, and the last one also runs the vocabulary projection.
+    Each of m micro-batches takes the slowest stage's forward and backward time; filling and draining the pipeline adds
+    the bubble of the schedule, of the other stages' times. Stages hold whole layers, the first also the embedding, the
+    last one the vocabulary projection.
     """
     sequences, tokens = batch
-    phase = training_phase(layout.micro_batch, tokens, layout.context, fused_attention=layout.fused_attention)
-    placed = groups(layout)
-    passes = micro_batches(layout, sequences)
-    body, edge = _stage(engine, layout, phase, placed), _head(engine, layout, phase)
-    waited = _launch_wait(engine, layout, body)
-    hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, layout.tensor)
-    hops = np.where(layout.pipeline > 1, 2.0 * layout.virtual * hop, 0.0)
-    bubble = (layout.pipeline - 1.0) / layout.virtual * (body.time_s + waited + hops)
+    phase = training_phase(layout.micro_batch, tokens, layout.context, fused_attention=bool(layout.fused_attention))
+    placed, passes = groups(layout), micro_batches(layout, sequences)
+    mean = mean_layer(engine, layout, phase, placed)
+    slowest = pace(engine, layout, mean, edges(engine, layout, phase), hop_time(engine, layout, phase, placed))
+    bubble = bubble_time(layout, slowest, passes)
     term = total(
         "training step",
-        _micro_batch_term(body, edge, hops, waited).scaled(passes),
+        _micro_batch_term(slowest).scaled(passes),
         Term(name="pipeline bubble", time_s=bubble),
-        _data_term(engine, layout, placed, passes, body),
+        _data_term(engine, layout, placed, passes, slowest),
         Term(name="optimizer update", time_s=_optimizer_time(engine, layout)),
     )
     return StepTime(
         term=term,
         micro_batches=passes,
-        bubble_frac=bubble / (passes * (body.time_s + waited + edge + hops) + bubble),
+        bubble_frac=bubble / (passes * slowest.time_s + bubble),
         model_flop=model_flop(engine.spec, sequences, tokens),
     )
 
 
-def _launch_wait(engine: Engine, layout: Layout, body: Pass) -> Num:
+def mean_layer(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> Pass:
+    """Return one micro-batch on the mean layer: groups by their share of layers."""
+    mean = NOTHING
+    for group in engine.spec.layers:
+        mean = mean.plus(
+            layer_pass(engine, group, layout, phase, placed).scaled(group.count / engine.spec.layers_count)
+        )
+    return mean
+
+
+def edges(engine: Engine, layout: Layout, phase: Phase) -> Edges:
+    """Return what the first and the last stage do beside their layers."""
+    work = build(replace(engine.spec, layers=()), phase, layout.partition, engine.precision)
+    return Edges(embedding=both_ways(engine, work.embedding), head=both_ways(engine, work.head))
+
+
+def hop_time(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> Num:
+    """Return the time of one transfer of a micro-batch's activations to the next stage; 0 for a single stage."""
+    share = np.where(layout.scatter_gather, layout.tensor, 1.0)
+    hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, share)
+    return np.where(layout.pipeline > 1, hop, 0.0)
+
+
+def pace(engine: Engine, layout: Layout, layer: Pass, ends: Edges, hop: Num) -> Pace:
+    """Return the slowest of the middle stages, the first with the embedding and the last with the vocabulary."""
+    laid = stages(engine.spec.layers_count, layout)
+    first_edge = ends.embedding + np.where(laid.folded, ends.head, 0.0)
+    last_edge = np.where(laid.folded, first_edge, ends.head)
+    middle = laid.middle_count * layer.time_s
+    first, last = laid.first_count * layer.time_s + first_edge, laid.last_count * layer.time_s + last_edge
+    last_leads = (last >= first) & (last >= middle)
+    first_leads = (first >= middle) & ~last_leads
+    count = np.where(last_leads, laid.last_count, np.where(first_leads, laid.first_count, laid.middle_count))
+    edge = np.where(last_leads, last_edge, np.where(first_leads, first_edge, 0.0))
+    body = layer.scaled(count)
+    waited = _launch_wait(engine, layout, body, count)
+    others = np.maximum(np.asarray(layout.pipeline) - 1.0, 1.0)
+    left = np.maximum(engine.spec.layers_count - count, 0.0) / others
+    return Pace(
+        layers_count=count,
+        body=body,
+        edge=edge,
+        waited=waited,
+        hops=_hops(layout, hop),
+        others=layer.scaled(left),
+        others_edge=np.maximum(ends.embedding + ends.head - edge, 0.0) / others + waited * left / count,
+        hop=hop,
+    )
+
+
+def _hops(layout: Layout, hop: Num) -> Num:
+    """Return what a stage waits for its neighbours in the steady state, per micro-batch.
+
+    With one chunk a stage, a forward and a backward transfer lie in the way of every second micro-batch; interleaved
+    chunks leave time for theirs, where transfers run beside kernels at all.
+    """
+    blocking = np.where(chosen(layout.overlap, "none"), 2.0 * layout.virtual, 0.0)
+    return hop * np.where(np.asarray(layout.virtual) > 1.0, blocking, 1.0)
+
+
+def bubble_time(layout: Layout, slowest: Pace, passes: Num) -> Num:
+    """Return the idle time of the slowest stage while the pipeline fills and drains, by the schedule's closed form.
+
+    The way through the stages and back takes a transfer at every boundary besides.
+    """
+    forward = slowest.others.forward + slowest.others_edge / 3.0
+    weight = slowest.others.weight + slowest.others_edge / 3.0
+    backward = slowest.others.backward + slowest.others_edge / 3.0
+    idle: Num = 0.0
+    for name, schedule in SCHEDULES.items():
+        here = chosen(layout.schedule, name)
+        if np.any(here):
+            spent = schedule.bubble_s(forward, backward, weight, layout.pipeline, layout.virtual, passes)
+            idle = np.where(here, spent, idle)
+    return idle + 2.0 * (layout.pipeline - 1.0) * slowest.hop
+
+
+def _launch_wait(engine: Engine, layout: Layout, body: Pass, layers: Num) -> Num:
     """Return how long a stage waits for its kernels to be launched: forward, and twice as many backward.
 
     Full recompute launches the forward kernels again.
     """
-    rounds = 4.0 if layout.recompute == "full" else 3.0
-    launches = rounds * engine.software.layer_s * _stage_layers(engine, layout)
-    return np.maximum(launches - body.time_s, 0.0)
+    rounds = np.where(chosen(layout.recompute, "full"), 4.0, 3.0)
+    return np.maximum(rounds * engine.software.layer_s * layers - body.time_s, 0.0)
 
 
-def _micro_batch_term(body: Pass, edge: Num, hops: Num, waited: Num) -> Term:
+def _micro_batch_term(slowest: Pace) -> Term:
     """Return one micro-batch on the slowest stage by what it waits for."""
+    body = slowest.body
     return total(
         "micro-batches",
         Term(name="attention kernels", time_s=body.attention),
         Term(name="matrix products", time_s=body.compute - body.attention - body.elementwise),
         Term(name="elementwise kernels", time_s=body.elementwise),
         Term(name="recompute", time_s=body.recompute),
-        Term(name="vocabulary projection", time_s=edge),
+        Term(name="vocabulary projection", time_s=slowest.edge),
         Term(name="tensor-parallel collectives", time_s=body.tensor),
         Term(name="context-parallel exchange", time_s=body.context),
         Term(name="expert all-to-all", time_s=body.expert),
-        Term(name="pipeline transfers", time_s=hops),
-        Term(name="host", time_s=waited),
+        Term(name="pipeline transfers", time_s=slowest.hops),
+        Term(name="host", time_s=slowest.waited),
     )
 
 
@@ -141,117 +221,38 @@ def model_flop(spec: ModelSpec, sequences: float, tokens: float) -> float:
 _PLAIN = Precision(name="count", matmul="bf16", weight_bytes=2.0, activation_bytes=2.0)
 
 
-def _stage_layers(engine: Engine, layout: Layout) -> Num:
-    """Return the layers of the fullest stage: v chunks, each rounded up."""
-    return np.ceil(engine.spec.layers_count / (layout.pipeline * layout.virtual)) * layout.virtual
-
-
-def _stage(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> Pass:
-    """Return one micro-batch on the fullest stage: its layers times the mean layer."""
-    mean = Pass(**dict.fromkeys(Pass.__dataclass_fields__, 0.0))
-    for group in engine.spec.layers:
-        share = group.count / engine.spec.layers_count
-        mean = mean.plus(_layer(engine, group, layout, phase, placed).scaled(share))
-    return mean.scaled(_stage_layers(engine, layout))
-
-
-def _layer(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, placed: Groups) -> Pass:
-    """Return one micro-batch on one layer, forward and backward."""
-    work = layer(engine.spec, group, phase, layout.partition, engine.precision)
-    forward, compute = engine.seconds(work.operators), _both_ways(engine, work.operators)
-    attention = _both_ways(engine, tuple(op for op in work.operators if _is_core(op)))
-    moving = _both_ways(engine, tuple(op for op in work.operators if op.kind == ELEMENTWISE and not _is_core(op)))
-    recompute, again = _recomputed(layout, forward, engine.seconds(_selective(group, work.attention)))
-    ring = context.layer_time(engine.fabric, placed.context, group.attention, phase.tokens, layout.tensor)
-    exposed, hidden = _expert_time(engine, group, layout, phase, placed, compute)
-    return Pass(
-        compute=compute,
-        recompute=recompute,
-        attention=attention,
-        elementwise=moving,
-        tensor=_tensor_time(engine, group, layout, phase, placed) * (2.0 + again),
-        context=np.maximum(ring - attention / 3.0, 0.0) + np.maximum(2.0 * ring - attention * 2.0 / 3.0, 0.0),
-        expert=exposed,
-        hidden=hidden,
-    )
-
-
-def _recomputed(layout: Layout, forward: Num, attention_core: Num) -> tuple[Num, float]:
-    """Return the seconds of forward work done again, and the share of forward collectives sent again."""
-    if layout.recompute == "full":
-        return forward, 1.0
-    if layout.recompute == "selective":
-        return attention_core, 0.0
-    return 0.0 * forward, 0.0
-
-
-def _selective(group: LayerGroup, operators: tuple[Op, ...]) -> tuple[Op, ...]:
-    """Return what selective recompute repeats: scores, softmax and values; for MLA also the up-projections."""
-    names = {"q up", "kv up", "rope"} if group.attention.kind == "mla" else set()
-    return tuple(op for op in operators if _is_core(op) or op.name in names)
-
-
-def _is_core(op: Op) -> bool:
-    return op.kind not in {GEMM, ELEMENTWISE} or op.name in {"scores", "softmax", "attention dropout", "values"}
-
-
-def _tensor_time(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, placed: Groups) -> Num:
-    """Return one direction's collectives of a layer: around attention, and around a feed-forward that ranks share."""
-    sequence_parallel, hidden = layout.sequence_parallel, engine.spec.hidden_count
-    block = block_time(engine.fabric, placed.tensor, phase.tokens, hidden, sequence_parallel=sequence_parallel)
-    return np.where(layout.tensor > 1, blocks_count(group, layout) * block, 0.0)
-
-
-def _expert_time(
-    engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, placed: Groups, compute: Num
-) -> tuple[Num, Num]:
-    """Return the exposed and the hidden all-to-all of a layer, forward and backward.
-
-    With `data+expert` overlap a second micro-batch computes while the first one's tokens travel (DualPipe,
-    arXiv 2412.19437, section 3.2.1): what exceeds the layer's kernels is exposed, and the engines that drive the
-    transfers are taken from the kernels.
-    """
-    if not isinstance(group.ffn, MixtureOfExperts):
-        return 0.0 * compute, 0.0 * compute
-    sent = expert.exchange_times(engine, placed.expert, group.ffn, phase, layout.partition)
-    exchanged = np.where(layout.expert > 1, 2.0 * (sent[0] + sent[1]), 0.0)
-    if layout.overlap != "data+expert":
-        return exchanged, 0.0 * exchanged
-    covered = np.minimum(exchanged, compute)
-    return exchanged - covered + engine.fabric.tiers[-1].link.overlap_tax_frac * covered, covered
-
-
-def _head(engine: Engine, layout: Layout, phase: Phase) -> Num:
-    """Return the seconds of the vocabulary projection and loss of one micro-batch, forward and backward."""
-    work = build(replace(engine.spec, layers=()), phase, layout.partition, engine.precision)
-    return _both_ways(engine, work.embedding + work.head)
-
-
-def _data_term(engine: Engine, layout: Layout, placed: Groups, passes: Num, body: Pass) -> Term:
+def _data_term(engine: Engine, layout: Layout, placed: Groups, passes: Num, slowest: Pace) -> Term:
     """Return the exposed part of gradient reduction and parameter gathering.
 
-    Overlapped, gradients travel beside the last backward pass and parameters beside the next forward pass; all but one
-    layer's share can hide, where expert traffic does not hold the links already.
+    Gradients travel beside the backward pass and parameters beside the forward pass, layer by layer: what a layer's
+    traffic exceeds the layer's kernels is exposed, and so is one layer's at either end, which has nothing to run
+    beside. Traffic of experts holds the links already where it is hidden itself. ZeRO-1 reduces once a step; ZeRO-2
+    reduces and ZeRO-3 also gathers, twice, for every micro-batch (arXiv 1910.02054, section 7).
     """
     share = parameter_share(engine.spec, layout)
-    common = data.step_time(engine.fabric, placed.data, share.common, layout.zero, passes)
-    routed = data.step_time(engine.fabric, placed.expert_data, share.experts, layout.zero, passes)
-    spent = np.where(layout.data * layout.context > 1, common, 0.0) + np.where(layout.expert_data > 1, routed, 0.0)
-    if layout.overlap != "none":
-        window = np.maximum(body.compute - body.hidden, 0.0) * (passes if layout.zero == "3" else 1.0)
-        spent = np.maximum(spent - window, spent / _stage_layers(engine, layout))
-    return Term(name="data-parallel collectives", time_s=spent)
+    common = data.traffic(engine.fabric, placed.data, share.common, layout)
+    routed = data.traffic(engine.fabric, placed.expert_data, share.experts, layout)
+    several, wide = layout.data * layout.context > 1, layout.expert_data > 1
+    gather = np.where(several, common.gather_s, 0.0) + np.where(wide, routed.gather_s, 0.0)
+    reduce = np.where(several, common.reduce_s, 0.0) + np.where(wide, routed.reduce_s, 0.0)
+    layers = np.maximum(slowest.layers_count, 1.0)
+    tax = engine.fabric.tiers[-1].link.overlap_tax_frac
+    free = np.maximum(slowest.body.time_s - slowest.body.hidden, 0.0)
+    ahead = np.maximum(slowest.body.forward - slowest.body.hidden / 2.0, 0.0)
+    behind = free - np.minimum(ahead, free)
+    gathers, reduces = data.rounds(layout, passes)
+    again = np.where(chosen(layout.zero, "3"), gather, 0.0)  # ZeRO-3 gathers for the backward pass too
+    forth = exposed(gather, ahead, tax) + gather / layers
+    back = exposed(reduce + again, behind, tax) + (reduce + again) / layers
+    shown = gathers * np.minimum(forth, gather) + reduces * np.minimum(back, reduce + again)
+    bare = gathers * gather + reduces * (reduce + again)
+    return Term(name="data-parallel collectives", time_s=np.where(chosen(layout.overlap, "none"), bare, shown))
 
 
 def _optimizer_time(engine: Engine, layout: Layout) -> Num:
     """Return the seconds of the Adam update of the parameters that a rank owns."""
-    share, sharded = parameter_share(engine.spec, layout), layout.zero != "0"
-    owned = share.common / (layout.data * layout.context if sharded else 1.0)
-    owned = owned + share.experts / (layout.expert_data if sharded else 1.0)
+    share, sharded = parameter_share(engine.spec, layout), chosen(layout.zero, "1", "2", "3")
+    owned = share.common / np.where(sharded, layout.sharing, 1.0)
+    owned = owned + share.experts / np.where(sharded, layout.expert_sharing, 1.0)
     each = UPDATE_BYTES + (UNSCALE_BYTES if engine.precision.loss_scaling else 0.0)
     return owned * each / (engine.device.calibration.memory_frac * engine.device.memory_bytes_per_s)
-
-
-def _both_ways(engine: Engine, operators: tuple[Op, ...]) -> Num:
-    """Return the seconds of kernels and of their backward kernels."""
-    return engine.seconds(operators) + engine.seconds(tuple(item for op in operators for item in backward(op)))

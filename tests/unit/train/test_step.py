@@ -7,11 +7,13 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.parallel.layout import Layout
-from superpod.train.memory import layer_activation_bytes, parameter_share, training_memory
+from superpod.parallel.place import groups
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Training
-from superpod.train.step import micro_batches, model_flop, step_time
+from superpod.train.memory import layer_activation_bytes, parameter_share, training_memory
+from superpod.train.step import edges, hop_time, mean_layer, micro_batches, model_flop, step_time
 from superpod.workload.parameters import count_parameters
+from superpod.workload.phase import training_phase
 
 CATALOGUE = Catalogue()
 
@@ -32,17 +34,16 @@ def test_model_flop_of_gpt3_is_the_published_formula() -> None:
     assert model_flop(spec, batch, tokens) == pytest.approx(expected, rel=1e-3)
 
 
-def test_the_bubble_is_p_minus_one_over_v_passes_of_a_stage() -> None:
+def test_the_bubble_is_p_minus_one_passes_of_the_other_stages() -> None:
+    """1F1B: the way through all stages and back, less the slowest stage's own part (arXiv 2104.04473, section 2.2)."""
     system = made("gpt3-175b", "hgx-a100", 64)
     layout = Layout(tensor=8.0, pipeline=8.0, virtual=1.0, data=1.0, overlap="none")
+    work, placed = training_phase(1.0, 2048.0, 1.0, fused_attention=True), groups(layout)
+    layer = mean_layer(system.engine, layout, work, placed)
+    ends, hop = edges(system.engine, layout, work), hop_time(system.engine, layout, work, placed)
     step = step_time(system.engine, layout, (64.0, 2048.0))
     parts = {leaf.name: float(leaf.time_s) for leaf in step.term.leaves()}
-    stage = sum(
-        parts[name]
-        for name in parts
-        if name.endswith(("kernels", "products", "collectives", "exchange", "transfers", "all-to-all"))
-    )
-    assert parts["pipeline bubble"] == pytest.approx(7 / 64 * (stage - parts["data-parallel collectives"]), rel=1e-9)
+    assert parts["pipeline bubble"] == pytest.approx(84 * layer.time_s + ends.embedding + 14 * hop, rel=1e-9)
 
 
 def test_interleaving_shrinks_the_bubble_by_v() -> None:

@@ -17,6 +17,25 @@ def layer_time(fabric: Fabric, group: Group, attention: Attention, tokens: Num, 
     return (group.size - 1.0) * step
 
 
+def ulysses_time(fabric: Fabric, group: Group, attention: Attention, tokens: Num, tensor: Num) -> Num:
+    """Return the exchanges of one direction that trade tokens for heads around attention (arXiv 2309.14509, 3.1).
+
+    Queries, keys and values before it and its output after: each rank sends its share of them to all others, 16 bits.
+    """
+    if isinstance(attention, GroupedQueryAttention):
+        queries, values = float(attention.head_dim), float(attention.value_dim or attention.head_dim)
+        heads = attention.heads_count / tensor
+        before = heads * queries + np.maximum(attention.kv_heads_count / tensor, 1.0) * (queries + values)
+    elif isinstance(attention, LatentAttention):
+        heads, values = attention.heads_count / tensor, float(attention.v_dim)
+        before = heads * (2.0 * (attention.qk_nope_dim + attention.qk_rope_dim) + values)
+    else:
+        heads, values = attention.heads_count / tensor, float(attention.value_dim)
+        before = 2.0 * attention.key_heads_count / tensor * attention.key_dim + heads * values
+    there = collective_time("all_to_all", fabric, group, tokens * before * 2.0)
+    return there + collective_time("all_to_all", fabric, group, tokens * heads * values * 2.0)
+
+
 def kv_width(attention: Attention, tensor: Num) -> Num:
     """Return the key and value elements of one token on one tensor rank."""
     if isinstance(attention, GroupedQueryAttention):

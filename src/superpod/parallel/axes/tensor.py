@@ -12,22 +12,31 @@ from superpod.catalog.model_spec import (
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.tiers import Fabric, Group
 from superpod.parallel.layout import Layout
-from superpod.result import Num
+from superpod.result import Flag, Num
 
 ELEMENT_BYTES = 2.0  # activations travel in 16 bits
 
 
-def block_time(fabric: Fabric, group: Group, tokens: Num, hidden: int, *, sequence_parallel: bool) -> Num:
+def block_time(fabric: Fabric, group: Group, tokens: Num, hidden: int, *, sequence_parallel: Flag) -> Num:
     """Return the time of the collectives around one tensor-parallel block (attention or feed-forward), one direction.
 
     Without sequence parallelism one all-reduce of the activations; with it an all-gather before and a reduce-scatter
-    after. The backward pass sends the same (its re-gather of inputs runs beside the weight gradients).
+    after. The backward pass sends the same.
     """
     message = tokens * hidden * ELEMENT_BYTES
-    if sequence_parallel:
-        gather = collective_time("all_gather", fabric, group, message)
-        return gather + collective_time("reduce_scatter", fabric, group, message)
-    return collective_time("all_reduce", fabric, group, message)
+    scattered: Num = 0.0
+    reduced: Num = 0.0
+    if np.any(sequence_parallel):
+        gather = gather_time(fabric, group, tokens, hidden)
+        scattered = gather + collective_time("reduce_scatter", fabric, group, message)
+    if not np.all(sequence_parallel):
+        reduced = collective_time("all_reduce", fabric, group, message)
+    return np.where(sequence_parallel, scattered, reduced)
+
+
+def gather_time(fabric: Fabric, group: Group, tokens: Num, hidden: int) -> Num:
+    """Return the time in which tensor ranks gather the tokens that each keeps a share of."""
+    return collective_time("all_gather", fabric, group, tokens * hidden * ELEMENT_BYTES)
 
 
 def blocks_count(group: LayerGroup, layout: Layout) -> Num:
