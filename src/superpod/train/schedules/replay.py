@@ -221,18 +221,21 @@ def fold(schedule: Schedule, stages_count: int, chunks_count: int, micro_batches
     period = schedule.period_count(stages_count, chunks_count)
     less = program(schedule, stages_count, chunks_count, micro_batches_count)
     more = program(schedule, stages_count, chunks_count, micro_batches_count + period)
-    cut = np.empty(stages_count, dtype=np.int64)
     length = int(more.first[1] - less.first[1])
-    for stage in range(stages_count):
-        ours, theirs = (_code(item, stage, micro_batches_count + period) for item in (less, more))
-        same = ours == theirs[: len(ours)]
-        common = len(ours) if same.all() else int(np.argmin(same))
-        body, last = theirs[common : common + length], theirs[common - length : common]
-        moved = np.array_equal(theirs[common + length :], ours[common:] + period)
-        if common < length or not moved or not np.array_equal(body, last + period):
+    codes = [
+        tuple(_code(item, stage, micro_batches_count + period) for item in (less, more))
+        for stage in range(stages_count)
+    ]
+    event = np.empty(len(more.before), dtype=np.int64)
+    event[more.slot[::-1]] = np.arange(len(more.slot))[::-1]  # the first event of each slot
+    cut = _closed(more, event, np.array([_common(*pair) for pair in codes]))
+    for stage, (ours, theirs) in enumerate(codes):
+        same = int(cut[stage])
+        body, last = theirs[same : same + length], theirs[same - length : same]
+        moved = np.array_equal(theirs[same + length :], ours[same:] + period)
+        if same < length or not moved or not np.array_equal(body, last + period):
             return None
-        cut[stage] = common
-    return _live(more, cut, length)
+    return _live(more, event, cut, length)
 
 
 def _code(made: Program, stage: int, most: int) -> Column:
@@ -243,19 +246,33 @@ def _code(made: Program, stage: int, most: int) -> Column:
     return kind * 2 * most + events.micro_batch[rows]
 
 
-def _live(made: Program, cut: Column, length: int) -> _Fold | None:
-    """Return what crosses the cut, or None where something before it waits for something after it."""
+def _common(ours: Column, theirs: Column) -> int:
+    """Return how many events two orders have in common before they part."""
+    differs = ours != theirs[: len(ours)]
+    return int(np.argmax(differs)) if differs.any() else len(ours)
+
+
+def _closed(made: Program, event: Column, cut: Column) -> Column:
+    """Return the latest cut of each stage, at most `cut`, that nothing before it needs anything after it."""
+    stage = made.stage[event]
+    place = event - made.first[stage]
+    cut = cut - made.events.joined[made.first[:-1] + cut]  # never inside a pair
+    while True:
+        after = np.append(place >= cut[stage], False)  # the number after the last slot is always there
+        wrong = ~after[:-1] & np.any([after[need] for need in made.needs], axis=0)
+        if not wrong.any():
+            return cut
+        cut = cut.copy()
+        np.minimum.at(cut, stage[wrong], place[wrong])
+
+
+def _live(made: Program, event: Column, cut: Column, length: int) -> _Fold:
+    """Return what is needed across the cut."""
     count = len(made.before)
-    event = np.empty(count, dtype=np.int64)
-    event[made.slot[::-1]] = np.arange(len(made.slot))[::-1]  # the first event of each slot
-    after = event - made.first[made.stage[event]] >= cut[made.stage[event]]
-    after = np.append(after, False)  # nothing is always there
-    live = []
-    for need in (made.before, *made.needs):
-        if np.any(after[need] & ~after[:-1]):
-            return None
-        live.append(need[~after[need] & after[:-1]])
-    found = np.unique(np.concatenate(live))
+    stage = made.stage[event]
+    after = np.append(event - made.first[stage] >= cut[stage], False)
+    crossing = [need[~after[need] & after[:-1]] for need in (made.before, *made.needs)]
+    found = np.unique(np.concatenate(crossing))
     found = found[found < count]
     body = np.concatenate([np.arange(length) + start for start in made.first[:-1] + cut])
     return _Fold(live=found, later=made.slot[event[found] + length], body=body)
