@@ -191,8 +191,9 @@ class LinkCalibration:
     to send other than `exchange`, by name, as for short messages; `peer_kernels` are what serving engines run beside
     the library, by engine, `serving` for those without a row.
     `algorithms` are those that the library runs over switches; beside them `hierarchical` says that it runs tier by
-    tier, `all_paths` that one pair may use all links of a mesh. `overlap_tax_frac` is how much kernels slow down per
-    second of transfers beside them.
+    tier, `all_paths` that one pair may use all links of a mesh. What kernels lose per second of transfers beside them:
+    `overlap_tax_frac` beside kernels made for it, as of experts' all-to-all, `collective_tax_frac` beside the library's
+    collectives.
     """
 
     id: str
@@ -207,6 +208,7 @@ class LinkCalibration:
     expert_volume: ExpertKernels
     band_frac: float
     overlap_tax_frac: float
+    collective_tax_frac: float
     in_network: InNetwork | None = None
     own_copy_bytes_per_s: float | None = None
     exchanges: Mapping[str, Exchange] = field(default_factory=dict)

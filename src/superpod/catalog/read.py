@@ -26,7 +26,7 @@ FACT_KEYS = {"value", "missing", "unsupported"}
 FITTED = {"calibration", "links", "software"}
 LIMITS = (
     ("band_frac", -1.0, math.inf),
-    ("overlap_tax_frac", -1.0, 1.0),
+    ("_tax_frac", -1.0, 1.0),
     ("power_loss_frac", -1.0, math.inf),
     ("_frac", 0.0, 1.0),
     ("latency_power", 0.0, 1.0),
