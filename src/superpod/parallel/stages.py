@@ -3,7 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
+from superpod.catalog.model_spec import DenseFeedForward, MixtureOfExperts, ModelSpec
 from superpod.parallel.layout import Layout
 from superpod.result import Flag, Num, chosen
 
@@ -47,3 +49,40 @@ def stages(layers_count: float, layout: Layout) -> Stages:
     last = np.where(folded, first, each - counted)
     middle = np.where(count > 2.0, each + np.minimum(left, 1.0), np.maximum(first, last))
     return Stages(middle_count=middle, first_count=first, last_count=last, folded=folded)
+
+
+def part_layers(layers_count: int, layout: Layout, parts: npt.NDArray[np.int64]) -> list[int]:
+    """Return the layers of each part of the model, as `stages` counts them; `parts[stage, chunk]` says who holds which.
+
+    A stage's layers lie evenly on its chunks, and the parts with embedding and loss take what is left over last.
+    """
+    stage_count, parts_count = parts.shape[0], int(parts.max()) + 1
+    counted = layout.split == "counted" and stage_count > 1
+    virtual = parts_count // stage_count
+    each, over = divmod(layers_count + 2 * counted, parts_count)
+    common, left = divmod(over, stage_count)
+    favoured = range(1, left + 1) if left <= stage_count - 2 else range(left)
+    held = [0] * parts_count
+    for stage, row in enumerate(parts):
+        mine = sorted(set(row.tolist()), key=lambda part: (part in {0, parts_count - 1}, part))
+        more = common + (stage in favoured)
+        for place, part in enumerate(mine[:virtual] if virtual == len(mine) else [stage]):
+            held[part] = each + more // virtual + (place < more % virtual)
+    if counted:
+        held[0] -= 1
+        held[-1] -= 1
+    return held
+
+
+def layer_kinds(spec: ModelSpec) -> list[int]:
+    """Return the group of each layer in order: dense layers of a mixture of experts first, the others mixed evenly."""
+    moe = any(isinstance(group.ffn, MixtureOfExperts) for group in spec.layers)
+    first = [isinstance(group.ffn, DenseFeedForward) and moe for group in spec.layers]
+    kinds = [place for place, group in enumerate(spec.layers) if first[place] for _ in range(group.count)]
+    mixed = [
+        ((number + 0.5) / group.count, place)
+        for place, group in enumerate(spec.layers)
+        if not first[place]
+        for number in range(group.count)
+    ]
+    return kinds + [place for _, place in sorted(mixed)]

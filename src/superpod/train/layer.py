@@ -75,9 +75,7 @@ def layer_pass(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, 
         compute=compute,
         recompute=again,
         attention=attention,
-        elementwise=both_ways(
-            engine, tuple(op for op in work.operators if op.kind == ELEMENTWISE and not _is_core(op))
-        ),
+        elementwise=moving,
         tensor=tensor[0] + tensor[1],
         context=ring[0] + ring[1],
         expert=sent,

@@ -1,5 +1,6 @@
 """The time of one training step, as a breakdown whose parts sum to the whole."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -87,7 +88,12 @@ def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> Ste
     placed, passes = groups(layout), micro_batches(layout, sequences)
     mean = mean_layer(engine, layout, phase, placed)
     slowest = pace(engine, layout, mean, edges(engine, layout, phase), hop_time(engine, layout, phase, placed))
-    bubble = bubble_time(layout, slowest, passes)
+    return assembled(engine, layout, (sequences, tokens), slowest, bubble_time(layout, slowest, passes))
+
+
+def assembled(engine: Engine, layout: Layout, batch: tuple[float, float], slowest: Pace, bubble: Num) -> StepTime:
+    """Return a step from the pace of its slowest stage and the time in which that stage is idle."""
+    placed, passes = groups(layout), micro_batches(layout, batch[0])
     term = total(
         "training step",
         _micro_batch_term(slowest).scaled(passes),
@@ -99,8 +105,29 @@ def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> Ste
         term=term,
         micro_batches=passes,
         bubble_frac=bubble / (passes * slowest.time_s + bubble),
-        model_flop=model_flop(engine.spec, sequences, tokens),
+        model_flop=model_flop(engine.spec, *batch),
     )
+
+
+def kernel_bound(engine: Engine, layout: Layout, batch: tuple[float, float], schedules: Sequence[str]) -> Num:
+    """Return seconds that no step of these degrees beats: kernels alone, spread evenly, and the least bubble.
+
+    Nothing is sent, recomputed or waited for; `schedules` are those that may be chosen.
+    """
+    phase = training_phase(layout.micro_batch, batch[1], layout.context, fused_attention=bool(layout.fused_attention))
+    passes = micro_batches(layout, batch[0])
+    free = replace(engine, fabric=replace(engine.fabric, ideal=True))
+    layer = mean_layer(free, replace(layout, recompute="none"), phase, groups(layout))
+    ends = edges(free, layout, phase)
+    stage = layer.scaled(engine.spec.layers_count / layout.pipeline)
+    edge = (ends.embedding + ends.head) / layout.pipeline
+    idle: Num = np.inf
+    for name in schedules:
+        item = SCHEDULES[name]
+        forward, backward, weight = (part + edge / 3.0 for part in (stage.forward, stage.backward, stage.weight))
+        spent = item.bubble_s(forward, backward, weight, layout.pipeline, layout.virtual, passes)
+        idle = np.minimum(idle, np.where(item.legal(layout.pipeline, layout.virtual, passes), spent, np.inf))
+    return passes * (stage.time_s + edge) + idle
 
 
 def mean_layer(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> Pass:
@@ -138,7 +165,7 @@ def pace(engine: Engine, layout: Layout, layer: Pass, ends: Edges, hop: Num) -> 
     count = np.where(last_leads, laid.last_count, np.where(first_leads, laid.first_count, laid.middle_count))
     edge = np.where(last_leads, last_edge, np.where(first_leads, first_edge, 0.0))
     body = layer.scaled(count)
-    waited = _launch_wait(engine, layout, body, count)
+    waited = launch_wait(engine, layout, body, count)
     others = np.maximum(np.asarray(layout.pipeline) - 1.0, 1.0)
     left = np.maximum(engine.spec.layers_count - count, 0.0) / others
     return Pace(
@@ -146,14 +173,14 @@ def pace(engine: Engine, layout: Layout, layer: Pass, ends: Edges, hop: Num) -> 
         body=body,
         edge=edge,
         waited=waited,
-        hops=_hops(layout, hop),
+        hops=hops_in_the_way(layout, hop),
         others=layer.scaled(left),
         others_edge=np.maximum(ends.embedding + ends.head - edge, 0.0) / others + waited * left / count,
         hop=hop,
     )
 
 
-def _hops(layout: Layout, hop: Num) -> Num:
+def hops_in_the_way(layout: Layout, hop: Num) -> Num:
     """Return what a stage waits for its neighbours in the steady state, per micro-batch.
 
     With one chunk a stage, a forward and a backward transfer lie in the way of every second micro-batch; interleaved
@@ -180,7 +207,7 @@ def bubble_time(layout: Layout, slowest: Pace, passes: Num) -> Num:
     return idle + 2.0 * (layout.pipeline - 1.0) * slowest.hop
 
 
-def _launch_wait(engine: Engine, layout: Layout, body: Pass, layers: Num) -> Num:
+def launch_wait(engine: Engine, layout: Layout, body: Pass, layers: Num) -> Num:
     """Return how long a stage waits for its kernels to be launched: forward, and twice as many backward.
 
     Full recompute launches the forward kernels again.
