@@ -84,7 +84,8 @@ class Calibration:
     `gemm` are plain products, `experts` the grouped ones of a mixture of experts in serving (plain ones stand in where
     a format has none). `attention` and `decode` read and write a cache; `latent_` is latent attention: expanded over
     many rows, absorbed in decode. `narrow_decode` is decode over 8-bit caches in engines whose kernels for them differ,
-    by engine. `training_attention` has no cache, and `backward_peak_frac` is its share backward.
+    by engine. `training_attention` has no cache, and `backward_peak_frac` is its share backward; `earlier_attention`
+    are generations of its kernels before, by name, forward and backward in one.
     `memory_frac` is the share of bandwidth that elementwise kernels reach, `softmax_memory_frac` that of unfused
     softmax; `kernel_s` is what one of them costs before it does any work, captured in a graph. `borrowed_from` names
     the relative whose measurements stand in.
@@ -106,6 +107,7 @@ class Calibration:
     kernel_s: float
     band_frac: float
     narrow_decode: Mapping[str, DecodeFit] = field(default_factory=dict)
+    earlier_attention: Mapping[str, AttentionFit] = field(default_factory=dict)
     borrowed_from: str = ""
     note: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)

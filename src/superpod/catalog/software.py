@@ -19,8 +19,9 @@ class Software:
     whether small collectives inside a node run in the engine's own kernels, `reserves_output` whether a request is
     admitted only when its whole output fits, `memory_of` what `memory_frac` is a share of: `all` memory, or what
     weights leave `free`. `band_frac` is how far releases of one engine lie apart. `tables` names the engine in tables
-    of measured operators. `thread_op_per_s` is the rating of one thread of the host on which the times were measured,
-    None where whoever measured does not name it.
+    of measured operators, `attention` which earlier generation of attention kernels training runs, the chip's newest
+    where empty. `thread_op_per_s` is the rating of one thread of the host on which the times were measured, None where
+    whoever measured does not name it.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Software:
     band_frac: float
     thread_op_per_s: float | None = None
     tables: str = ""
+    attention: str = ""
     aliases: tuple[str, ...] = ()
     note: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)

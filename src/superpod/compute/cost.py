@@ -15,6 +15,9 @@ from superpod.errors import NoBasisError
 from superpod.result import Num
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, GEMM, LATENT, SOFTMAX, Op
 
+# Formats whose `power_loss_frac` is the power limit's alone; of narrower ones it also holds how kernels fill the chip.
+POWER_BOUND = ("bf16",)
+
 
 def op_time(op: Op, device: Device) -> Num:
     """Return t = (t_engine^p + t_memory^p + t_wave^p)^(1/p) + kernels x kernel_s, by the kind's curve.
@@ -25,10 +28,11 @@ def op_time(op: Op, device: Device) -> Num:
     fits, bandwidth = device.calibration, device.memory_bytes_per_s
     if op.kind == GEMM:
         fit, quantises = product_fit(op, fits)
-        spent = product_time(fit, op, device.matrix_flop_per_s[op.dtype], bandwidth)
+        steady = device.steady and op.dtype in POWER_BOUND
+        spent = product_time(fit, op, device.matrix_flop_per_s[op.dtype], bandwidth, steady=steady)
         return spent if quantises else spent + quantising_time(op, device)
     if op.kind == ATTENTION:
-        return attention_time(attention_fit(op, fits), op, device.matrix_flop_per_s[op.dtype], bandwidth)
+        return attention_time(attention_fit(op, device), op, device.matrix_flop_per_s[op.dtype], bandwidth)
     if op.kind == DECODE_ATTENTION:
         return decode_time(decode_fit(op, device), op, device.matrix_flop_per_s[op.dtype], bandwidth)
     share = fits.softmax_memory_frac if op.kind == SOFTMAX else fits.memory_frac
@@ -66,9 +70,15 @@ def quantising_time(op: Op, device: Device) -> Num:
     return moved / (fits.memory_frac * device.memory_bytes_per_s) + fits.kernel_s
 
 
-def attention_fit(op: Op, fits: Calibration) -> AttentionFit:
-    """Return the fit of attention over many rows; the backward pass has a share of the engine of its own."""
-    shape = op.attention
+def attention_fit(op: Op, device: Device) -> AttentionFit:
+    """Return the fit of attention over many rows; the backward pass has a share of the engine of its own.
+
+    An earlier generation of kernels, where software names one that was measured on the chip, has one fit for both.
+    """
+    shape, fits = op.attention, device.calibration
+    earlier = fits.earlier_attention.get(device.attention)
+    if earlier is not None and shape is not None and not shape.cached:
+        return earlier
     if op.name.endswith("bwd"):
         # Backward shares are measured at wide heads: what the exponentials take is in them already.
         return replace(fits.training_attention, peak_frac=fits.backward_peak_frac, width_half_count=0.0)

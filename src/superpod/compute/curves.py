@@ -39,14 +39,19 @@ def product_engine(fit: GemmFit, op: Op, flop_per_s: Num) -> Num:
     return 2.0 * op.groups * rows * columns * depth / (fit.peak_frac * flop_per_s)
 
 
-def throttled(fit: GemmFit, engine_s: Num) -> Num:
-    """Return t (1 + loss t / (t + t_power)): an engine at work for longer meets the power limit, and clocks fall."""
+def throttled(fit: GemmFit, engine_s: Num, *, steady: bool = False) -> Num:
+    """Return t (1 + loss t / (t + t_power)): an engine at work for longer meets the power limit, and clocks fall.
+
+    Under a `steady` load of products, one after another for seconds, all of them meet it: t (1 + loss).
+    """
+    if steady:
+        return engine_s * (1.0 + fit.power_loss_frac)
     return engine_s * (1.0 + fit.power_loss_frac * engine_s / (engine_s + fit.power_s))
 
 
-def product_time(fit: GemmFit, op: Op, flop_per_s: Num, bytes_per_s: Num) -> Num:
+def product_time(fit: GemmFit, op: Op, flop_per_s: Num, bytes_per_s: Num, *, steady: bool = False) -> Num:
     """Return the seconds of (grouped) products: join of engine, memory and one wave over the depth, plus the launch."""
-    engine = throttled(fit, product_engine(fit, op, flop_per_s))
+    engine = throttled(fit, product_engine(fit, op, flop_per_s), steady=steady)
     memory = op.traffic_bytes / (fit.memory_frac * bytes_per_s)
     single = wave(fit.kernel_s, op.depth, fit.latency_depth_count, fit.latency_power)
     return join(fit.join_power, engine, memory, single) + op.kernels_count * fit.kernel_s

@@ -29,7 +29,11 @@ class OperatorTable(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Device:
-    """What a kernel needs to know of the rank that runs it; `engine` names whose kernels run, where that is known."""
+    """What a kernel needs to know of the rank that runs it; `engine` names whose kernels run, where that is known.
+
+    `steady` says that products follow one another for seconds, as in training, and `attention` which earlier generation
+    of attention kernels training runs, the newest where empty.
+    """
 
     matrix_flop_per_s: Mapping[str, float]
     memory_bytes: float
@@ -37,6 +41,8 @@ class Device:
     calibration: Calibration
     table: OperatorTable | None = None
     engine: str = ""
+    steady: bool = False
+    attention: str = ""
 
 
 def device(

@@ -79,6 +79,7 @@ def machine(
     software = hosted(choose_software(catalogue, scenario), pod, pod_reader)
     if software.own_collectives:
         fabric = replace(fabric, kernels=software.tables or "serving")
+    made = replace(made, steady=isinstance(scenario.work, Training), attention=software.attention)
     made = replace(made, engine=software.tables, table=chosen(scenario.tables, chip.id, software.tables, per_chip))
     measured = [FactReader(kind="calibration", entry=calibration), FactReader(kind="software", entry=software)]
     measured += [

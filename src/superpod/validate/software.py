@@ -46,6 +46,19 @@ def nearest(engine: Tree, text: str) -> tuple[str, str]:
     return found, "" if distance == 0.0 else f"{engine['name']} {release[0]}.{release[1]} as {found}"
 
 
+def trainer(title: str, table: str, model: str) -> str:
+    """Return the release of the catalogue that a training source ran, empty for a current one."""
+    rows = _tree()["trainers"]
+    return next(
+        (
+            str(row["software"])
+            for row in rows
+            if row["title"] in title and row.get("table", "") in table and model in row.get("models", (model,))
+        ),
+        "",
+    )
+
+
 def unfused(calibration: str) -> bool:
     """Return whether a calibration is of chips of the time before fused attention was common."""
     return calibration in _tree()["training"]["unfused_calibrations"]

@@ -19,7 +19,7 @@ from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
-from superpod.validate.software import unfused
+from superpod.validate.software import trainer, unfused
 from superpod.validate.training_layout import MICRO_BATCH, layout_of, precision_of
 from superpod.validate.values import SECONDS, number, positive
 
@@ -67,7 +67,8 @@ def run_of(catalogue: Catalogue, point: Point) -> Run:
         raise NoBasisError(f"only the bare chip {place.chip} is in the catalogue", where="hardware")
     spec = model_of(catalogue, point.model)
     work = work_of(point)
-    scenario = Scenario(model=spec.id, pod=place.pod, work=work, cards=max(round(place.cards), 1))
+    software = trainer(point.title, point.table, spec.name)
+    scenario = Scenario(model=spec.id, pod=place.pod, work=work, cards=max(round(place.cards), 1), software=software)
     precision = precision_of(point.config)
     made = machine(catalogue_at(catalogue, place), scenario, spec=spec, precision=precision)
     old = unfused(made.device.calibration.id)
