@@ -46,6 +46,7 @@ EXEMPT = {
     "Decode.sequences": "sequences",
     "Prefill.sequences": "sequences",
     "ParameterShare.*": "parameters",
+    "Schedule.legal": "a condition",
     "StepTime.micro_batches": "micro-batches",
     "Fabric.ranks_per_*": "ranks",
     "Trained.ranks_used": "ranks",

@@ -12,6 +12,5 @@ from superpod.train.schedules.zb_v import ZB_V
 __all__ = ["SCHEDULES", "Schedule"]
 
 SCHEDULES: dict[str, Schedule] = {
-    item.name: item
-    for item in (GPIPE, ONE_FORWARD_ONE_BACKWARD, ZB_H1, ZB_H2, ZB_V, DUAL_PIPE, DUAL_PIPE_V)
+    item.name: item for item in (GPIPE, ONE_FORWARD_ONE_BACKWARD, ZB_H1, ZB_H2, ZB_V, DUAL_PIPE, DUAL_PIPE_V)
 }

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from superpod.result import Num
-from superpod.train.schedules.schedule import BACKWARD, FORWARD, FULL, WEIGHT, Events, Flag, Schedule, folded
+from superpod.train.schedules.schedule import BACKWARD, FORWARD, FULL, WEIGHT, Events, Flag, Schedule, every, folded
 
 
 @dataclass(slots=True)
@@ -41,9 +41,9 @@ class _Stage:
 def eight_steps(stages_count: int, each_count: int, stage: int) -> Events:
     """Return what stage i of h does with `each_count` micro-batches a chunk.
 
-    2(h - i - 1) times F0; i + 1 times F0 F1; h - i - 1 times B1 W F1; then rounds of F0 with B1 and F1 with B0 (the first
-    of them apart on the last stage); h - i - 1 times B1, then F1 with B0; i + 1 times B1 B0, weight gradients of the
-    second half put off; h - i - 1 times W B0; and the weight gradients left.
+    2(h - i - 1) times F0; i + 1 times F0 F1; h - i - 1 times B1 W F1; then rounds of F0 with B1 and F1 with B0 (the
+    first of them apart on the last stage); h - i - 1 times B1, then F1 with B0; i + 1 times B1 B0, weight gradients of
+    the second half put off; h - i - 1 times W B0; and the weight gradients left.
     """
     made, after = _Stage(), stages_count - stage - 1
     for _ in range(2 * after):
@@ -82,10 +82,19 @@ def _drain(made: _Stage, stage: int, after: int) -> None:
         made.weight()
 
 
+def chunk_bubble_s(forward_s: Num, backward_s: Num, weight_s: Num) -> Num:
+    """Return F&B + B - 2W with F&B = F + B + W, at least 2F, F + B and 2F + B - W: seconds of ramps per stage.
+
+    The public code states F&B + B - 3W, its B being both gradients. Exact for equal stages without hops where F >= B,
+    with W <= F and W <= B the code's form; where B > F the replay is below by at most 0.16 (p - 1)(F + B + W).
+    """
+    longest = np.maximum(2.0 * backward_s - weight_s, forward_s + backward_s - weight_s)
+    return forward_s + np.maximum(longest, np.maximum(forward_s, backward_s))
+
+
 def legal(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Flag:
     """Return where the schedule is defined: two chunks a stage and m >= 2p."""
-    enough = np.asarray(micro_batches_count) >= 2 * np.asarray(stages_count)
-    return enough & (np.asarray(stages_count) >= 1) & (np.asarray(chunks_count) == 2)
+    return every(stages_count >= 1, chunks_count == 2, micro_batches_count >= 2 * stages_count)
 
 
 def order(stages_count: int, chunks_count: int, micro_batches_count: int, stage: int) -> Events:
@@ -101,13 +110,24 @@ def bubble_s(
     chunks_count: Num,
     micro_batches_count: Num,
 ) -> Num:
-    """Return (p - 1)(F&B + B + W - 3W)/2 of chunks of half a stage, F&B = F + B + W."""
-    return 0.5 * (stages_count - 1.0) * (forward_s + 2.0 * backward_s - weight_s)
+    """Return (p - 1)/2 of `chunk_bubble_s`: chunks of half a stage."""
+    return 0.5 * (stages_count - 1.0) * chunk_bubble_s(forward_s, backward_s, weight_s)
 
 
 def in_flight_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num, stage: Num) -> Num:
     """Return p + 1/2: one chunk more than 2p chunks."""
     return stages_count + 0.5 + 0.0 * (stage + micro_batches_count)
+
+
+def hops_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:
+    """Return 2(p - 1) + 2(m - 1 - ceil((m - 1)/p)), as 1F1B; up to 2(p - 1) more where B > F."""
+    later = micro_batches_count - 1.0
+    return 2.0 * (stages_count - 1.0) + 2.0 * (later - np.ceil(later / stages_count))
+
+
+def paired_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:
+    """Return m - p/2 - 1, what the ramps leave: exact for equal stages."""
+    return micro_batches_count - 0.5 * stages_count - 1.0
 
 
 DUAL_PIPE_V = Schedule(
@@ -117,5 +137,7 @@ DUAL_PIPE_V = Schedule(
     order=order,
     bubble_s=bubble_s,
     in_flight_count=in_flight_count,
+    hops_count=hops_count,
+    paired_count=paired_count,
     period_count=lambda stages_count, chunks_count: 1,
 )

@@ -3,12 +3,12 @@
 import numpy as np
 
 from superpod.result import Num
-from superpod.train.schedules.schedule import FORWARD, FULL, Events, Flag, Schedule, by_key, looped
+from superpod.train.schedules.schedule import FORWARD, FULL, Events, Flag, Schedule, by_key, every, looped
 
 
 def legal(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Flag:
     """Return where the schedule is defined: one chunk a stage."""
-    return (np.asarray(stages_count) >= 1) & (np.asarray(chunks_count) == 1) & (np.asarray(micro_batches_count) >= 1)
+    return every(stages_count >= 1, chunks_count == 1, micro_batches_count >= 1)
 
 
 def order(stages_count: int, chunks_count: int, micro_batches_count: int, stage: int) -> Events:
@@ -29,6 +29,11 @@ def in_flight_count(stages_count: Num, chunks_count: Num, micro_batches_count: N
     return micro_batches_count + 0.0 * (stages_count + stage)
 
 
+def hops_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:
+    """Return 2(p - 1): once down and once up."""
+    return 2.0 * (stages_count - 1.0) + 0.0 * micro_batches_count
+
+
 GPIPE = Schedule(
     name="gpipe",
     legal=legal,
@@ -36,6 +41,7 @@ GPIPE = Schedule(
     order=order,
     bubble_s=bubble_s,
     in_flight_count=in_flight_count,
+    hops_count=hops_count,
     period_count=lambda stages_count, chunks_count: 1,
     affine=True,
 )

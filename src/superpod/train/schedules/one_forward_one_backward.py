@@ -3,13 +3,13 @@
 import numpy as np
 
 from superpod.result import Num
-from superpod.train.schedules.schedule import FORWARD, FULL, Column, Events, Flag, Schedule, by_key, looped
+from superpod.train.schedules.schedule import FORWARD, FULL, Column, Events, Flag, Schedule, by_key, every, looped
 
 
 def legal(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Flag:
     """Return where the schedule is defined: everywhere; with one stage there is nothing to interleave."""
-    one = (np.asarray(stages_count) > 1) | (np.asarray(chunks_count) == 1)
-    return one & (np.asarray(chunks_count) >= 1) & (np.asarray(micro_batches_count) >= 1)
+    spread = np.logical_or(stages_count > 1, chunks_count == 1)
+    return every(spread, stages_count >= 1, chunks_count >= 1, micro_batches_count >= 1)
 
 
 def warm_up_count(stages_count: Num, chunks_count: Num, stage: Num) -> Num:
@@ -45,19 +45,42 @@ def order(stages_count: int, chunks_count: int, micro_batches_count: int, stage:
 def bubble_s(
     forward_s: Num, backward_s: Num, weight_s: Num, stages_count: Num, chunks_count: Num, micro_batches_count: Num
 ) -> Num:
-    """Return (p - 1)(F + B + W)/v, and (v - 1)(p - m mod p)/v of F + B + W more where a group is not full.
+    """Return (p - 1)(F + B + W)/v (arXiv 2104.04473, section 2.2), more where the last group of micro-batches is short.
 
-    Exact for equal stages without hops, where v = 1 or m mod p = 0 (arXiv 2104.04473, section 2.2).
+    Each one that it lacks leaves v - 1 empty places in the drain, of (B + W)/v each; the groups before fill the forward
+    places, unless there are none (m < p): then F/v more. Exact for equal stages without hops where v <= 2, m mod p = 0
+    or m <= p; else a bound from below, for not all forward places are filled.
     """
-    each = (forward_s + backward_s + weight_s) / chunks_count
-    lacking = np.mod(-np.asarray(micro_batches_count), stages_count)
-    return ((stages_count - 1.0) + (chunks_count - 1.0) * lacking) * each
+    lacking = np.where(np.asarray(chunks_count) > 1, np.mod(-np.asarray(micro_batches_count), stages_count), 0.0)
+    filled = np.asarray(micro_batches_count) >= stages_count
+    empty = np.where(filled, 0.0, forward_s) + backward_s + weight_s
+    ramp = (stages_count - 1.0) * (forward_s + backward_s + weight_s)
+    return (ramp + (chunks_count - 1.0) * lacking * empty) / chunks_count
 
 
 def in_flight_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num, stage: Num) -> Num:
-    """Return the warm-up and one more, at most all: p - i; interleaved on the first stage p + (p - 1)/v."""
-    held = warm_up_count(stages_count, chunks_count, stage) + 1.0
-    return np.minimum(held, micro_batches_count * chunks_count) / chunks_count
+    """Return the warm-up and one more, at most all: p - i; interleaved on the first stage p + (p - 1)/v.
+
+    Places of a last group that are empty do not count.
+    """
+    group = np.where(np.asarray(chunks_count) > 1, stages_count, 1.0)
+    places = warm_up_count(stages_count, chunks_count, stage) + 1.0
+    whole = np.floor(micro_batches_count / group)
+    left = micro_batches_count - whole * group
+    beyond = np.minimum(np.maximum(places - whole * group * chunks_count, 0.0), group * chunks_count)
+    partly = np.floor(beyond / group) * left + np.minimum(np.mod(beyond, group), left)
+    return (np.minimum(places, whole * group * chunks_count) + partly) / chunks_count
+
+
+def hops_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:
+    """Return 2(p - 1) + 2(m - 1 - ceil((m - 1)/p)), interleaved 2(p v - 1).
+
+    Plain 1F1B has no slack: a micro-batch starts when one comes back, so each p micro-batches pay for p - 1 hops each
+    way. Interleaved, each stage is two chunks further ahead than the next one, which hides hops up to that length.
+    """
+    later = micro_batches_count - 1.0
+    plain = 2.0 * (stages_count - 1.0) + 2.0 * (later - np.ceil(later / stages_count))
+    return np.where(np.asarray(chunks_count) > 1, 2.0 * (stages_count * chunks_count - 1.0), plain)
 
 
 ONE_FORWARD_ONE_BACKWARD = Schedule(
@@ -67,5 +90,6 @@ ONE_FORWARD_ONE_BACKWARD = Schedule(
     order=order,
     bubble_s=bubble_s,
     in_flight_count=in_flight_count,
+    hops_count=hops_count,
     period_count=lambda stages_count, chunks_count: stages_count if chunks_count > 1 else 1,
 )

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -16,8 +17,9 @@ HOLDS = {FORWARD: 1, BACKWARD: 0, WEIGHT: -1, FULL: -1}  # activations wait for 
 class Program:
     """All events of a step, stage after stage, and the slots that they run in (a joined pair shares one).
 
-    Slots are numbered by level: a slot waits for `before`, the one before it on its stage, and for `needs` (two columns),
-    whose results travel the hops `hops`. The number after the last slot stands for nothing.
+    Slots are numbered by level. A slot waits for `before`, the one before it on its stage, and for `needs`, whose
+    results travel `hops`; a second column of both where there are pairs. The number after the last slot stands for
+    nothing.
     """
 
     stage: Column
@@ -31,9 +33,12 @@ class Program:
     levels: tuple[tuple[int, int], ...]
     peak_count: npt.NDArray[np.float64]  # of each stage, in micro-batches of a whole stage
 
+    def of_stage(self, stage: int) -> Events:
+        """Return the events of a stage in their order."""
+        return self.events.keep(np.arange(self.first[stage], self.first[stage + 1]))
 
-@lru_cache(maxsize=256)
-def program(schedule: Schedule, stages_count: int, chunks_count: int, micro_batches_count: int) -> Program:
+
+def build(schedule: Schedule, stages_count: int, chunks_count: int, micro_batches_count: int) -> Program:
     """Return the program of a step.
 
     Raises:
@@ -71,9 +76,12 @@ def program(schedule: Schedule, stages_count: int, chunks_count: int, micro_batc
         needs=tuple(rank[item][place] for item in (needed[alone], *([second[0]] if pairs else []))),
         hops=tuple(item[place] for item in (hop[alone], *([second[1]] if pairs else []))),
         work=((kind * stages_count + stage) * held + events.chunk)[alone][place],
-        levels=tuple((start, end) for start, end in zip(cuts[:-1], cuts[1:], strict=True) if end > start),
+        levels=tuple((start, end) for start, end in pairwise(cuts) if end > start),
         peak_count=np.array([_peak(item) for item in orders]) * (len(chains) / held),
     )
+
+
+program = lru_cache(maxsize=64)(build)
 
 
 def _needs(

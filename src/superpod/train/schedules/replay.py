@@ -1,23 +1,24 @@
 """Exact replay of a schedule: every event starts when its stage is free and what it needs has arrived."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from superpod.errors import ScenarioError
 from superpod.result import Num
-from superpod.train.schedules.program import Program, program
-from superpod.train.schedules.schedule import KINDS, Column, Schedule
+from superpod.train.schedules.fold import fold as place_of
+from superpod.train.schedules.program import Program, build, program
+from superpod.train.schedules.schedule import Column, Schedule
 from superpod.train.schedules.times import ChunkTimes, Seconds
 
 RAMP_FACTOR = 3  # micro-batches a stage that are replayed before the first try to fold
+CACHED_COUNT = 1e5  # chunks of all micro-batches up to which a whole step's program is worth its memory
 SAME_FRAC = 1e-11  # of a period: steady to rounding; the error of a folded step is at most this share of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Timeline:
-    """Every event that was replayed, as columns; `kind` counts into `schedule.KINDS`. Joined events share their time."""
+    """Every event that was replayed, as columns; `kind` counts into `schedule.KINDS`. A joined pair shares its time."""
 
     stage: Column
     chunk: Column
@@ -53,10 +54,10 @@ def replay(
 ) -> Replay:
     """Return the replay of a step of m micro-batches of v chunks a stage; its cost does not grow with m once steady.
 
-    An event starts at the latest of: the end of the event before it on its stage; for F the end of F of the part before
-    plus the hop; for B the end of B of the part after plus the hop. Stages send while they compute. Folded: m mod period
-    micro-batches and enough whole periods are replayed; where all that is live at the end of a period is later by the
-    same time than a period before, each further period adds that time, for events are sums and maxima of earlier ones.
+    An event starts at the latest of: the end of the event before it on its stage; for F the end of F on the part before
+    plus the hop; for B the end of B on the part after plus the hop. Stages compute while they send. Folded: m mod
+    period micro-batches and enough whole periods are replayed. Where all that is live at the end of a period is later
+    by one and the same time than a period before, each further period adds that time: events are maxima of sums.
 
     Raises:
         ScenarioError: the schedule is not defined for these degrees, or the times are of other degrees.
@@ -72,7 +73,7 @@ def replay(
         if found is not None:
             return found
         short += short // period * period
-    made = program(schedule, *sizes)
+    made = (program if np.prod(sizes) < CACHED_COUNT else build)(schedule, *sizes)
     return _result(schedule, made, _run(made, times), sizes[2])
 
 
@@ -179,19 +180,10 @@ def _affine(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int]) 
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Fold:
-    """Where a period can be put in: slots that are live there, the same a period later, and the period's events."""
-
-    live: Column
-    later: Column
-    body: Column  # events
-
-
 def _folded(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int], short: int) -> Replay | None:
     """Return the step from a replay of `short` micro-batches and one period, or None where that is not yet steady."""
     stages, chunks, count = sizes
-    place = fold(schedule, stages, chunks, short)
+    place = place_of(schedule, stages, chunks, short)
     if place is None:
         return None
     period = schedule.period_count(stages, chunks)
@@ -206,73 +198,4 @@ def _folded(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int], 
     body = place.body[~made.events.joined[place.body]]
     slot = made.slot[body]
     np.add.at(spent, made.stage[body], end[slot] - start[slot])
-    return _result(
-        schedule, made, (start, end), short + period, later_s=more * step, more_busy_s=more * spent
-    )
-
-
-@lru_cache(maxsize=256)
-def fold(schedule: Schedule, stages_count: int, chunks_count: int, micro_batches_count: int) -> _Fold | None:
-    """Return where the order of m micro-batches and a period differs from that of m by that period alone.
-
-    On each stage the order must be: what both have in common; one period; the rest, moved by a period. And the period
-    must repeat the one before it. Then what later events need of earlier ones (`live`) decides the rest of the step.
-    """
-    period = schedule.period_count(stages_count, chunks_count)
-    less = program(schedule, stages_count, chunks_count, micro_batches_count)
-    more = program(schedule, stages_count, chunks_count, micro_batches_count + period)
-    length = int(more.first[1] - less.first[1])
-    codes = [
-        tuple(_code(item, stage, micro_batches_count + period) for item in (less, more))
-        for stage in range(stages_count)
-    ]
-    event = np.empty(len(more.before), dtype=np.int64)
-    event[more.slot[::-1]] = np.arange(len(more.slot))[::-1]  # the first event of each slot
-    cut = _closed(more, event, np.array([_common(*pair) for pair in codes]))
-    for stage, (ours, theirs) in enumerate(codes):
-        same = int(cut[stage])
-        body, last = theirs[same : same + length], theirs[same - length : same]
-        moved = np.array_equal(theirs[same + length :], ours[same:] + period)
-        if same < length or not moved or not np.array_equal(body, last + period):
-            return None
-    return _live(more, event, cut, length)
-
-
-def _code(made: Program, stage: int, most: int) -> Column:
-    """Return one number for each event of a stage; the next micro-batch is one more."""
-    rows = slice(made.first[stage], made.first[stage + 1])
-    events = made.events
-    kind = (events.chunk[rows] * len(KINDS) + events.kind[rows]) * 2 + events.joined[rows]
-    return kind * 2 * most + events.micro_batch[rows]
-
-
-def _common(ours: Column, theirs: Column) -> int:
-    """Return how many events two orders have in common before they part."""
-    differs = ours != theirs[: len(ours)]
-    return int(np.argmax(differs)) if differs.any() else len(ours)
-
-
-def _closed(made: Program, event: Column, cut: Column) -> Column:
-    """Return the latest cut of each stage, at most `cut`, that nothing before it needs anything after it."""
-    stage = made.stage[event]
-    place = event - made.first[stage]
-    cut = cut - made.events.joined[made.first[:-1] + cut]  # never inside a pair
-    while True:
-        after = np.append(place >= cut[stage], False)  # the number after the last slot is always there
-        wrong = ~after[:-1] & np.any([after[need] for need in made.needs], axis=0)
-        if not wrong.any():
-            return cut
-        cut = cut.copy()
-        np.minimum.at(cut, stage[wrong], place[wrong])
-
-
-def _live(made: Program, event: Column, cut: Column, length: int) -> _Fold:
-    """Return what is needed across the cut."""
-    count = len(made.before)
-    stage = made.stage[event]
-    after = np.append(event - made.first[stage] >= cut[stage], False)
-    crossing = [need[~after[need] & after[:-1]] for need in (made.before, *made.needs)]
-    found = np.unique(np.concatenate(crossing))
-    found = found[found < count]
-    body = np.concatenate([np.arange(length) + start for start in made.first[:-1] + cut])
-    return _Fold(live=found, later=made.slot[event[found] + length], body=body)
+    return _result(schedule, made, (start, end), short + period, later_s=more * step, more_busy_s=more * spent)

@@ -1,0 +1,86 @@
+"""Where a step repeats itself: what a period adds to the order, and what decides the time from there on."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from superpod.train.schedules.program import Program, program
+from superpod.train.schedules.schedule import KINDS, Column, Events, Schedule
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """Where a period can be put in: slots that are live there, the same a period later, and the period's events."""
+
+    live: Column
+    later: Column
+    body: Column  # events
+
+
+@lru_cache(maxsize=256)
+def fold(schedule: Schedule, stages_count: int, chunks_count: int, micro_batches_count: int) -> Fold | None:
+    """Return where the order of m micro-batches and a period differs from that of m by that period alone.
+
+    On each stage the order must be: what both have in common; one period; the rest, moved by a period. And the period
+    must repeat the one before it. Then what later events need of earlier ones (`live`) decides the rest of the step.
+    """
+    period = schedule.period_count(stages_count, chunks_count)
+    most = micro_batches_count + period
+    more = program(schedule, stages_count, chunks_count, most)
+    codes = [
+        (
+            _code(schedule.order(stages_count, chunks_count, micro_batches_count, stage), most),
+            _code(more.of_stage(stage), most),
+        )
+        for stage in range(stages_count)
+    ]
+    length = len(codes[0][1]) - len(codes[0][0])
+    event = np.empty(len(more.before), dtype=np.int64)
+    event[more.slot[::-1]] = np.arange(len(more.slot))[::-1]  # the first event of each slot
+    cut = _closed(more, event, np.array([_common(*pair) for pair in codes]))
+    for stage, (ours, theirs) in enumerate(codes):
+        same = int(cut[stage])
+        body, last = theirs[same : same + length], theirs[same - length : same]
+        moved = np.array_equal(theirs[same + length :], ours[same:] + period)
+        if same < length or not moved or not np.array_equal(body, last + period):
+            return None
+    return _live(more, event, cut, length)
+
+
+def _code(events: Events, most: int) -> Column:
+    """Return one number for each event of a stage; the same event of the next micro-batch is one more."""
+    kind = (events.chunk * len(KINDS) + events.kind) * 2 + events.joined
+    return kind * 2 * most + events.micro_batch
+
+
+def _common(ours: Column, theirs: Column) -> int:
+    """Return how many events two orders have in common before they part."""
+    differs = ours != theirs[: len(ours)]
+    return int(np.argmax(differs)) if differs.any() else len(ours)
+
+
+def _closed(made: Program, event: Column, cut: Column) -> Column:
+    """Return the latest cut of each stage, at most `cut`, that nothing before it needs anything after it."""
+    stage = made.stage[event]
+    place = event - made.first[stage]
+    cut = cut - made.events.joined[made.first[:-1] + cut]  # never inside a pair
+    while True:
+        after = np.append(place >= cut[stage], False)  # the number after the last slot is always there
+        wrong = ~after[:-1] & np.any([after[need] for need in made.needs], axis=0)
+        if not wrong.any():
+            return cut
+        cut = cut.copy()
+        np.minimum.at(cut, stage[wrong], place[wrong])
+
+
+def _live(made: Program, event: Column, cut: Column, length: int) -> Fold:
+    """Return what is needed across the cut."""
+    count = len(made.before)
+    stage = made.stage[event]
+    after = np.append(event - made.first[stage] >= cut[stage], False)
+    crossing = [need[~after[need] & after[:-1]] for need in (made.before, *made.needs)]
+    found = np.unique(np.concatenate(crossing))
+    found = found[found < count]
+    body = np.concatenate([np.arange(length) + start for start in made.first[:-1] + cut])
+    return Fold(live=found, later=made.slot[event[found] + length], body=body)
