@@ -12,6 +12,7 @@ from superpod.parallel.stages import layer_kinds, part_layers
 from superpod.train.layer import NOTHING, Pass, layer_pass
 from superpod.train.schedules import SCHEDULES
 from superpod.train.schedules.replay import Replay, replay
+from superpod.train.schedules.schedule import Column, Schedule
 from superpod.train.schedules.times import ChunkTimes
 from superpod.train.step import (
     Pace,
@@ -41,19 +42,49 @@ class Part:
         return float(self.body.time_s) + self.edge + self.waited
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Staged:
+    """What the replay of a layout runs on: `held[stage, chunk]` says which of `parts` lies where.
+
+    A transfer between two stages takes `hop_s` beside kernels, or `blocking_s` of each of the two.
+    """
+
+    schedule: Schedule
+    held: Column
+    parts: tuple[Part, ...]
+    times: ChunkTimes
+    micro_batches_count: int
+    hop_s: float
+    blocking_s: float
+
+
+def staged(engine: Engine, layout: Layout, batch: tuple[float, float]) -> Staged:
+    """Return the parts of the model on their stages, each with the time of one micro-batch."""
+    schedule = SCHEDULES[str(layout.schedule)]
+    held = schedule.parts(int(layout.pipeline), int(layout.virtual))
+    parts, hop = _parts(engine, layout, batch, held)
+    blocking = hop if layout.virtual > 1 and layout.overlap == "none" else 0.0
+    return Staged(
+        schedule=schedule,
+        held=held,
+        parts=tuple(parts),
+        times=_times(parts, held, blocking, hop - blocking),
+        micro_batches_count=int(micro_batches(layout, batch[0])),
+        hop_s=hop - blocking,
+        blocking_s=blocking,
+    )
+
+
 def replayed_step(engine: Engine, layout: Layout, batch: tuple[float, float]) -> tuple[StepTime, Replay]:
     """Return the step of one layout and the replay that its bubble is from.
 
     The breakdown is that of the stage that is busy longest; what it is idle is the bubble, less the transfers that lie
     in its way. Raises ScenarioError where the schedule is not defined for the degrees.
     """
-    schedule = SCHEDULES[str(layout.schedule)]
-    held = schedule.parts(int(layout.pipeline), int(layout.virtual))
-    parts, hop = _parts(engine, layout, batch, held)
-    passes = int(micro_batches(layout, batch[0]))
-    blocking = hop if layout.virtual > 1 and layout.overlap == "none" else 0.0
-    times = _times(parts, held, blocking, hop - blocking)
-    made = replay(schedule, times, int(layout.virtual), passes)
+    base = staged(engine, layout, batch)
+    held, parts, passes, blocking = base.held, base.parts, base.micro_batches_count, base.blocking_s
+    hop = base.hop_s + blocking
+    made = replay(base.schedule, base.times, int(layout.virtual), passes)
     copies = held.shape[1] * held.shape[0] / len(parts)  # a micro-batch passes one of the copies of each part
     stage = int(np.argmax(made.busy_s))
     mine = [parts[part] for part in held[stage]]
