@@ -10,9 +10,8 @@ from superpod.parallel.layout import Layout
 from superpod.parallel.place import groups
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Training
-from superpod.train.memory import layer_activation_bytes, parameter_share, training_memory
+from superpod.train.memory import training_memory
 from superpod.train.step import edges, hop_time, mean_layer, micro_batches, model_flop, step_time
-from superpod.workload.parameters import count_parameters
 from superpod.workload.phase import training_phase
 
 CATALOGUE = Catalogue()
@@ -59,35 +58,6 @@ def test_interleaving_shrinks_the_bubble_by_v() -> None:
 
 def test_micro_batches_round_up() -> None:
     assert micro_batches(Layout(data=3.0, micro_batch=2.0), 64.0) == 11.0
-
-
-def test_activations_of_a_layer_are_those_of_korthikanti() -> None:
-    """s b h / t (34 + 5 a s / h) with sequence parallelism, 34 alone with selective recompute (2205.05198, 4.2)."""
-    spec = CATALOGUE.model("gpt3-175b")
-    group = spec.layers[0]
-    tokens, hidden, heads = 2048.0, 12288, 96
-    layout = Layout(tensor=8.0, fused_attention=False)
-    whole = layer_activation_bytes(group, hidden, layout, tokens, tokens)
-    assert whole == pytest.approx(tokens * hidden / 8 * (34 + 5 * heads * tokens / hidden))
-    selective = layer_activation_bytes(group, hidden, replace(layout, recompute="selective"), tokens, tokens)
-    assert selective == pytest.approx(tokens * hidden / 8 * 34)
-    plain = layer_activation_bytes(group, hidden, replace(layout, sequence_parallel=False), tokens, tokens)
-    assert plain == pytest.approx(tokens * hidden * (10 + 24 / 8 + 5 * heads * tokens / hidden / 8))
-
-
-def test_parameters_of_all_ranks_sum_to_the_model() -> None:
-    spec = CATALOGUE.model("deepseek-v3")
-    share = parameter_share(spec, Layout(data=64.0, expert=64.0))
-    held = float(share.common) + 64 * float(share.experts)
-    assert held == pytest.approx(float(count_parameters(spec).total), rel=1e-9)
-
-
-@pytest.mark.parametrize(("zero", "bytes_each"), [("0", 18.0), ("1", 6 + 12 / 8), ("2", 2 + 16 / 8), ("3", 18 / 8)])
-def test_model_state_follows_the_zero_level(zero: str, bytes_each: float) -> None:
-    spec = CATALOGUE.model("llama-2-7b")
-    memory = training_memory(spec, Layout(data=8.0, zero=zero), 2048.0, 1.0)
-    state = memory.weights_bytes + memory.gradients_bytes + memory.optimizer_bytes
-    assert float(state) == pytest.approx(bytes_each * float(count_parameters(spec).total), rel=1e-9)
 
 
 def test_full_recompute_keeps_less_and_takes_longer() -> None:
