@@ -24,12 +24,15 @@ def chains(stages_count: int, chunks_count: int) -> Column:
 
 
 def order(stages_count: int, chunks_count: int, micro_batches_count: int, stage: int) -> Events:
-    """Return the eight steps of DualPipeV on half of the stages; the other half is their mirror image."""
-    half, each = stages_count // 2, micro_batches_count // 2
+    """Return the eight steps of DualPipeV on half of the stages; the other half is their mirror image.
+
+    Even micro-batches go down, odd ones up.
+    """
+    half = stages_count // 2
     mirrored = stage >= half
-    events = eight_steps(half, each, stages_count - 1 - stage if mirrored else stage)
+    events = eight_steps(half, micro_batches_count // 2, stages_count - 1 - stage if mirrored else stage)
     chunk = 1 - events.chunk if mirrored else events.chunk
-    return replace(events, chunk=chunk, micro_batch=events.micro_batch + chunk * each)
+    return replace(events, chunk=chunk, micro_batch=2 * events.micro_batch + chunk)
 
 
 def bubble_s(

@@ -1,4 +1,4 @@
-"""Where a step repeats itself: what a period adds to the order, and what decides the time from there on."""
+"""Where a step repeats itself: what more micro-batches add to the order, and what decides the time from there on."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,22 +11,24 @@ from superpod.train.schedules.schedule import KINDS, Column, Events, Schedule
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fold:
-    """Where a period can be put in: slots that are live there, the same a period later, and the period's events."""
+    """Where periods are put in: what is live before them, and the first one's events, `length` a stage."""
 
-    live: Column
-    later: Column
+    live: Column  # events
     body: Column  # events
+    length: int
 
 
 @lru_cache(maxsize=256)
-def fold(schedule: Schedule, stages_count: int, chunks_count: int, micro_batches_count: int) -> Fold | None:
-    """Return where the order of m micro-batches and a period differs from that of m by that period alone.
+def fold(schedule: Schedule, sizes: tuple[int, int, int], copies_count: int) -> Fold | None:
+    """Return where the order of m micro-batches and some periods differs from that of m by those periods alone.
 
-    On each stage the order must be: what both have in common; one period; the rest, moved by a period. And the period
-    must repeat the one before it. Then what later events need of earlier ones (`live`) decides the rest of the step.
+    `sizes` = (p, v, m). On each stage the order must be: what both have in common; the periods; the rest, moved by
+    them. And each period must repeat the one before it. Then the ends of what later events need of earlier ones
+    (`live`) decide the rest of the step, and the same events a period later decide it with a period more.
     """
+    stages_count, chunks_count, micro_batches_count = sizes
     period = schedule.period_count(stages_count, chunks_count)
-    most = micro_batches_count + period
+    most = micro_batches_count + copies_count * period
     more = program(schedule, stages_count, chunks_count, most)
     codes = [
         (
@@ -35,15 +37,16 @@ def fold(schedule: Schedule, stages_count: int, chunks_count: int, micro_batches
         )
         for stage in range(stages_count)
     ]
-    length = len(codes[0][1]) - len(codes[0][0])
+    added = len(codes[0][1]) - len(codes[0][0])
+    length = added // copies_count
     event = np.empty(len(more.before), dtype=np.int64)
     event[more.slot[::-1]] = np.arange(len(more.slot))[::-1]  # the first event of each slot
     cut = _closed(more, event, np.array([_common(*pair) for pair in codes]))
     for stage, (ours, theirs) in enumerate(codes):
         same = int(cut[stage])
-        body, last = theirs[same : same + length], theirs[same - length : same]
-        moved = np.array_equal(theirs[same + length :], ours[same:] + period)
-        if same < length or not moved or not np.array_equal(body, last + period):
+        if same < length or not np.array_equal(theirs[same + added :], ours[same:] + copies_count * period):
+            return None
+        if not np.array_equal(theirs[same : same + added], theirs[same - length : same + added - length] + period):
             return None
     return _live(more, event, cut, length)
 
@@ -83,4 +86,4 @@ def _live(made: Program, event: Column, cut: Column, length: int) -> Fold:
     found = np.unique(np.concatenate(crossing))
     found = found[found < count]
     body = np.concatenate([np.arange(length) + start for start in made.first[:-1] + cut])
-    return Fold(live=found, later=made.slot[event[found] + length], body=body)
+    return Fold(live=event[found], body=body, length=length)

@@ -6,12 +6,14 @@ import numpy as np
 
 from superpod.errors import ScenarioError
 from superpod.result import Num
+from superpod.train.schedules.fold import Fold
 from superpod.train.schedules.fold import fold as place_of
 from superpod.train.schedules.program import Program, build, program
 from superpod.train.schedules.schedule import Column, Schedule
 from superpod.train.schedules.times import ChunkTimes, Seconds
 
 RAMP_FACTOR = 3  # micro-batches a stage that are replayed before the first try to fold
+CYCLE_FACTOR = 2  # micro-batches a stage among which a cycle is looked for
 CACHED_COUNT = 1e5  # chunks of all micro-batches up to which a whole step's program is worth its memory
 SAME_FRAC = 1e-11  # of a period: steady to rounding; the error of a folded step is at most this share of it
 
@@ -69,9 +71,11 @@ def replay(
     period = schedule.period_count(*sizes[:2])
     short = RAMP_FACTOR * sizes[0] // period * period + micro_batches_count % period + period
     while fold and short + period < micro_batches_count:
-        found = _folded(schedule, times, sizes, short)
-        if found is not None:
-            return found
+        for copies in (1, max(CYCLE_FACTOR * sizes[0] // period, 1)):
+            if short + copies * period < micro_batches_count:
+                found = _folded(schedule, times, sizes, short, copies)
+                if found is not None:
+                    return found
         short += short // period * period
     made = (program if np.prod(sizes) < CACHED_COUNT else build)(schedule, *sizes)
     return _result(schedule, made, _run(made, times), sizes[2])
@@ -180,22 +184,40 @@ def _affine(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int]) 
     )
 
 
-def _folded(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int], short: int) -> Replay | None:
-    """Return the step from a replay of `short` micro-batches and one period, or None where that is not yet steady."""
+def _folded(
+    schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int], short: int, copies: int
+) -> Replay | None:
+    """Return the step from a replay of `short` micro-batches and some periods, or None where it is not yet steady."""
     stages, chunks, count = sizes
-    place = place_of(schedule, stages, chunks, short)
+    place = place_of(schedule, (stages, chunks, short), copies)
     if place is None:
         return None
     period = schedule.period_count(stages, chunks)
-    made = program(schedule, stages, chunks, short + period)
+    replayed = short + copies * period
+    made = program(schedule, stages, chunks, replayed)
     start, end = _run(made, times)
-    shift = end[place.later] - end[place.live]
-    step = np.max(shift, axis=0)
-    if np.any(step - np.min(shift, axis=0) > SAME_FRAC * step):
+    cycle, step = _cycle(place, made, end, copies)
+    if not cycle:
         return None
-    more = (count - short - period) // period
-    spent = np.zeros((stages, *times.rows))
+    more = (count - replayed) // period
+    if more % cycle:  # what is left must be whole cycles
+        return _folded(schedule, times, sizes, short + more % cycle * period, copies)
     body = place.body[~made.events.joined[place.body]]
     slot = made.slot[body]
+    spent = np.zeros((stages, *times.rows))
     np.add.at(spent, made.stage[body], end[slot] - start[slot])
-    return _result(schedule, made, (start, end), short + period, later_s=more * step, more_busy_s=more * spent)
+    return _result(schedule, made, (start, end), replayed, later_s=more // cycle * step, more_busy_s=more * spent)
+
+
+def _cycle(place: Fold, made: Program, end: Seconds, copies: int) -> tuple[int, Seconds]:
+    """Return the fewest periods by which all that is live is later by one time, and that time; 0 where there are none.
+
+    One period is not always enough: where p micro-batches share the hops of a round trip, only p of them are alike.
+    """
+    last = end[made.slot[place.live + copies * place.length]]
+    for cycle in range(1, copies + 1):
+        shift = last - end[made.slot[place.live + (copies - cycle) * place.length]]
+        step: Seconds = np.max(shift, axis=0)
+        if np.all(step - np.min(shift, axis=0) <= SAME_FRAC * step):
+            return cycle, step
+    return 0, np.zeros(end.shape[1:])

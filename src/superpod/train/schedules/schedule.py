@@ -49,7 +49,7 @@ class Schedule:
 
     - `legal(p, v, m)`: where the schedule is defined.
     - `chains(p, v)`: the ways of a micro-batch through the model, shape (chains, parts, 2), each row a (stage, chunk);
-      micro-batches are dealt to chains in equal blocks.
+      micro-batches are dealt to them in turn.
     - `order(p, v, m, stage)`: what a stage does.
     - `bubble_s(F, B, W, p, v, m)`: seconds of a step in which a stage waits. F, B, W are the seconds of one micro-batch
       on a whole stage, the slowest: forward, gradient of the inputs, gradient of the weights.
