@@ -152,10 +152,15 @@ def in_flight_count(layout: Layout, micro_batches: Num, stage: Num) -> Num:
 
 
 def logits_bytes(spec: ModelSpec, layout: Layout, stage: StageLayers, tokens: Num, recipe: MemoryRecipe) -> Num:
-    """Return the loss of one micro-batch and of each MTP layer: logits, gradients, both sides of the last norm."""
-    outer = np.where(layout.sequence_parallel, layout.tensor, 1.0)
-    each = recipe.logit_bytes * spec.vocab_count / layout.tensor + 4.0 * spec.hidden_count / outer
-    return stage.head_frac * tokens * each * (1.0 + spec.mtp_layers_count)
+    """Return the loss of one micro-batch and of each MTP layer while the output projection runs backward.
+
+    Logits and their gradients; both sides of the last norm; the whole gradient of the projection's input, and that
+    input gathered where tensor ranks share it.
+    """
+    hidden, outer = float(spec.hidden_count), np.where(layout.sequence_parallel, layout.tensor, 1.0)
+    within = 2.0 * hidden + np.where(np.asarray(outer) > 1.0, 2.0 * hidden, 0.0)
+    each = recipe.logit_bytes * spec.vocab_count / layout.tensor + 4.0 * hidden / outer
+    return stage.head_frac * tokens * (each * (1.0 + spec.mtp_layers_count) + within)
 
 
 def mtp_bytes(spec: ModelSpec, stage: StageLayers, layers: tuple[LayerActivations, ...]) -> Num:

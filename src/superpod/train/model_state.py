@@ -60,7 +60,7 @@ def product_gradient_bytes(spec: ModelSpec, layout: Layout, stage: StageLayers) 
     """
     spread: Num = 0.0
     seen: list[object] = []
-    for group, count in zip(spec.layers, stage.group_counts, strict=True):
+    for group, count in zip(spec.layers, stage.group_layers_count, strict=True):
         products = largest_products(group, spec.hidden_count, layout)
         for part, size in zip((group.attention, group.ffn), products, strict=True):
             if part not in seen:

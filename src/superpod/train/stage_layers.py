@@ -21,23 +21,25 @@ class StageLayers:
 
     name: str
     stage_count: Num
-    group_counts: tuple[Num, ...]
+    group_layers_count: tuple[Num, ...]
     embedding_frac: Num
     head_frac: Num
 
     @property
     def layers_count(self) -> Num:
         """Layers of all groups."""
-        return self.sum_over([1.0] * len(self.group_counts))
+        return self.sum_over([1.0] * len(self.group_layers_count))
 
     def sum_over(self, amounts: Sequence[Num]) -> Num:
         """Return the sum over all layers of an amount for each group."""
-        return sum((count * each for count, each in zip(self.group_counts, amounts, strict=True)), np.float64(0.0))
+        return sum(
+            (count * each for count, each in zip(self.group_layers_count, amounts, strict=True)), np.float64(0.0)
+        )
 
     def largest(self, amounts: Sequence[Num]) -> Num:
         """Return the largest amount among the groups that the stage has layers of."""
         most: Num = 0.0
-        for count, amount in zip(self.group_counts, amounts, strict=True):
+        for count, amount in zip(self.group_layers_count, amounts, strict=True):
             most = np.maximum(most, np.where(np.asarray(count) > 0.0, amount, 0.0))
         return most
 
@@ -99,4 +101,6 @@ def _stage(spec: ModelSpec, name: str, stage: Num, layers: tuple[Num, Num], edge
         else (layers[0] - layers[1]) * (group.count / (spec.layers_count - leading))
         for row, group in enumerate(spec.layers)
     )
-    return StageLayers(name=name, stage_count=stage, group_counts=counts, embedding_frac=edges[0], head_frac=edges[1])
+    return StageLayers(
+        name=name, stage_count=stage, group_layers_count=counts, embedding_frac=edges[0], head_frac=edges[1]
+    )

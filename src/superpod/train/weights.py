@@ -65,7 +65,7 @@ def stage_share(spec: ModelSpec, layout: Layout, stage: StageLayers) -> Paramete
     A head that is tied to the table is a copy of it where both lie on different stages.
     """
     share = ParameterShare(common=0.0, experts=0.0)
-    for group, count in zip(spec.layers, stage.group_counts, strict=True):
+    for group, count in zip(spec.layers, stage.group_layers_count, strict=True):
         share = share.plus(layer_share(group, spec.hidden_count, layout), count)
     edges = stage.embedding_frac * embedding_share(spec, layout) + stage.head_frac * head_share(spec, layout)
     if spec.tied_embeddings:

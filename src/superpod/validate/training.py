@@ -13,7 +13,7 @@ from superpod.plan.machine import Machine, machine
 from superpod.plan.public_record import least_spread
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.train_search import price
-from superpod.train.memory import TrainingMemory
+from superpod.train.memory import MemoryRecipe, TrainingMemory, training_memory
 from superpod.train.step import StepTime
 from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
@@ -62,7 +62,7 @@ def run_of(catalogue: Catalogue, point: Point) -> Run:
     """Return a point priced on its own layout; raise NoBasisError for what it does not state."""
     if point.chips is None:
         raise NoBasisError("the number of chips is not stated", where="chips")
-    place = place_of(catalogue, point.hardware, point.chips)
+    place = place_of(catalogue, point.hardware, point.chips, point.title)
     if not place.pod:
         raise NoBasisError(f"only the bare chip {place.chip} is in the catalogue", where="hardware")
     spec = model_of(catalogue, point.model)
@@ -168,7 +168,11 @@ def _step(run: Run, measured: float) -> Prediction:
 
 
 def _memory(run: Run, measured: float) -> Prediction:
-    predicted, spread = float(run.memory.total_bytes), math.exp(least_spread("training_memory"))
+    """Return the peak of what tensors take, which is what frameworks print; a fused loss overwrites its logits."""
+    recipe = MemoryRecipe(logit_bytes=2.0) if run.point.config.get("fused_cross_entropy") else MemoryRecipe()
+    tokens, passes = float(run.work.sequence_tokens), run.step.micro_batches
+    held = training_memory(run.made.spec, run.layout, tokens, passes, recipe)
+    predicted, spread = float(held.allocated_bytes), math.exp(least_spread("training_memory"))
     return replace(
         _step(run, measured),
         what="memory",

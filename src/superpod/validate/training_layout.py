@@ -67,6 +67,7 @@ def layout_of(point: Point, spec: ModelSpec, ranks: float, *, old_kernels: bool)
         zero=zero,
         recompute=recompute_of(point),
         overlap=overlap_of(point, moe=moe),
+        context_kind="ulysses" if re.search("all-to-all|a2a|ulysses", str(config.get("cp_comm")).lower()) else "ring",
         sequence_parallel=bool(shares_sequence) if shares_sequence is not None else not unfused,
         fused_attention=not unfused,
     )

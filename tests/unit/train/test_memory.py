@@ -160,11 +160,11 @@ def test_dense_layers_in_front_lie_on_the_first_stage() -> None:
     """DeepSeek-V3: 3 dense layers, then 58 with experts; so the second stage is fuller."""
     spec = CATALOGUE.model("deepseek-v3")
     first, middle, last = stage_layers(spec, Layout(pipeline=16.0))
-    assert [float(count) for count in first.group_counts] == [3.0, 0.0]
-    assert float(middle.group_counts[0]) == 0.0
-    assert float(middle.group_counts[1]) == 4.0
-    assert float(last.group_counts[0]) == 0.0
-    assert float(last.group_counts[1]) == 3.0
+    assert [float(count) for count in first.group_layers_count] == [3.0, 0.0]
+    assert float(middle.group_layers_count[0]) == 0.0
+    assert float(middle.group_layers_count[1]) == 4.0
+    assert float(last.group_layers_count[0]) == 0.0
+    assert float(last.group_layers_count[1]) == 3.0
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,7 @@ def test_hybrid_sharding_shards_over_fewer_ranks() -> None:
 def test_the_last_stage_holds_the_loss_and_the_first_the_embedding() -> None:
     spec = CATALOGUE.model("llama-3.1-8b")
     stages = stage_memory(spec, Layout(pipeline=4.0, tensor=2.0, micro_batch=2.0), 8192.0, 16.0)
-    assert float(stages["last"].logits_bytes) == pytest.approx(2 * 8192 * (6 * 128256 / 2 + 4 * 4096 / 2))
+    assert float(stages["last"].logits_bytes) == pytest.approx(2 * 8192 * (6 * 128256 / 2 + 4 * 4096 / 2 + 4 * 4096))
     assert stages["first"].logits_bytes == 0.0
     assert stages["middle"].logits_bytes == 0.0
     table = 128256 * 4096 / 2
