@@ -46,7 +46,8 @@ class AttentionFit:
     Half of the engine is lost at `rows_half_count` queries a sequence, at `keys_half_count` keys a query on average
     (tiles on the diagonal or at a window's edge), and at `width_half_count` of a head (mean of key and value), where
     the exponentials take as long as the products. One tile walks its keys: as long as the launch at
-    `latency_keys_count`, growing to `latency_power`.
+    `latency_keys_count`, growing to `latency_power`. `backward_peak_frac` is the backward pass's share, where the fit
+    has one of its own.
     """
 
     peak_frac: float
@@ -58,6 +59,7 @@ class AttentionFit:
     latency_keys_count: float
     latency_power: float
     join_power: float
+    backward_peak_frac: float | None = None
 
 
 @record
@@ -85,7 +87,7 @@ class Calibration:
     a format has none). `attention` and `decode` read and write a cache; `latent_` is latent attention: expanded over
     many rows, absorbed in decode. `narrow_decode` is decode over 8-bit caches in engines whose kernels for them differ,
     by engine. `training_attention` has no cache, and `backward_peak_frac` is its share backward; `earlier_attention`
-    are generations of its kernels before, by name, forward and backward in one.
+    are generations of its kernels before, by name.
     `memory_frac` is the share of bandwidth that elementwise kernels reach, `softmax_memory_frac` that of unfused
     softmax; `kernel_s` is what one of them costs before it does any work, captured in a graph. `borrowed_from` names
     the relative whose measurements stand in.

@@ -73,12 +73,13 @@ def quantising_time(op: Op, device: Device) -> Num:
 def attention_fit(op: Op, device: Device) -> AttentionFit:
     """Return the fit of attention over many rows; the backward pass has a share of the engine of its own.
 
-    An earlier generation of kernels, where software names one that was measured on the chip, has one fit for both.
+    Training runs an earlier generation of kernels where software names one that was measured on the chip.
     """
     shape, fits = op.attention, device.calibration
     earlier = fits.earlier_attention.get(device.attention)
     if earlier is not None and shape is not None and not shape.cached:
-        return earlier
+        own = earlier.backward_peak_frac
+        return replace(earlier, peak_frac=own) if own and op.name.endswith("bwd") else earlier
     if op.name.endswith("bwd"):
         # Backward shares are measured at wide heads: what the exponentials take is in them already.
         return replace(fits.training_attention, peak_frac=fits.backward_peak_frac, width_half_count=0.0)

@@ -25,6 +25,7 @@ class Row:
     pod: str = ""
     chip: str = ""
     per_card: float = 1.0
+    title: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +42,10 @@ class Place:
     network_bytes_per_s: float | None = None
 
 
-def place_of(catalogue: Catalogue, hardware: str, chips: float) -> Place:
-    """Return where `chips` counted units of the hardware stand; raise NoBasisError where no entry is known for it."""
+def place_of(catalogue: Catalogue, hardware: str, chips: float, title: str = "") -> Place:
+    """Return where `chips` counted units of a source's hardware stand; raise NoBasisError where no entry is known."""
     text = re.sub(r"(\d) gb\b", r"\1gb", hardware.lower())
-    fitting = [row for row in _rows() if all(word in text for word in row.words)]
+    fitting = [row for row in _rows() if all(word in text for word in row.words) and row.title in title]
     row = max(fitting, key=lambda item: sum(map(len, item.words)), default=None)
     if row is None or not (row.pod or row.chip):
         raise NoBasisError(f"no pod of the catalogue for {hardware!r}", where="hardware")
