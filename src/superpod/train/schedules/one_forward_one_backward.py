@@ -48,8 +48,8 @@ def bubble_s(
     """Return (p - 1)(F + B + W)/v (arXiv 2104.04473, section 2.2), more where the last group of micro-batches is short.
 
     Each one that it lacks leaves v - 1 empty places in the drain, of (B + W)/v each; the groups before fill the forward
-    places, unless there are none (m < p): then F/v more. Exact for equal stages without hops where v <= 2, m mod p = 0
-    or m <= p; else a bound from below, for not all forward places are filled.
+    places, unless there are none (m < p): then F/v more. Exact for equal stages without hops where m mod p = 0, m <= p,
+    or v <= 2 and F <= B + W; else a bound from below, for not all forward places are filled.
     """
     lacking = np.where(np.asarray(chunks_count) > 1, np.mod(-np.asarray(micro_batches_count), stages_count), 0.0)
     filled = np.asarray(micro_batches_count) >= stages_count
