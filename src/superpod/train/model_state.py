@@ -7,7 +7,7 @@ import numpy as np
 from superpod.catalog.model_spec import ModelSpec
 from superpod.parallel.layout import Layout
 from superpod.result import Num, chosen
-from superpod.train.stage_layers import StageLayers
+from superpod.train.stage_layers import StageLayers, copies_count
 from superpod.train.weights import ParameterShare, head_share, largest_products, layer_share, stage_share
 
 
@@ -17,8 +17,9 @@ class MemoryRecipe:
 
     Defaults are mixed precision with Adam: 16-bit weights; fp32 gradients; fp32 master weight and two moments
     (arXiv 1910.02054, section 3.1). Moments in 16 bits give `optimizer_bytes` 8 (arXiv 2412.19437, section 3.3.3). In
-    FP8 weights still take 2 bytes: 8 bits in either orientation. A loss in plain kernels holds logits in fp32 and their
-    16-bit gradient; one that writes gradients over the logits 2 bytes.
+    FP8 weights still take 2 bytes: 8 bits in either orientation. Megatron-LM's loss holds logits in fp32 and their
+    16-bit gradient, a fused one that writes gradients over the logits 2 bytes, PyTorch's plain one 14: 16 bits, and in
+    fp32 a copy, its log-softmax and the gradient.
     """
 
     weight_bytes: float = 2.0
@@ -47,9 +48,10 @@ def model_state(
 
 
 def _sharded(share: ParameterShare, layout: Layout, each_bytes: float, levels: tuple[str, ...]) -> Num:
-    sharded = chosen(layout.zero, *levels)
-    common = share.common / np.where(sharded, layout.sharing, 1.0)
-    return each_bytes * (common + share.experts / np.where(sharded, layout.expert_sharing, 1.0))
+    """Return bytes of a share; ranks with copies of a schedule's own share what is sharded too."""
+    sharded, copies = chosen(layout.zero, *levels), copies_count(layout)
+    common = share.common / np.where(sharded, layout.sharing * copies, 1.0)
+    return each_bytes * (common + share.experts / np.where(sharded, layout.expert_sharing * copies, 1.0))
 
 
 def product_gradient_bytes(spec: ModelSpec, layout: Layout, stage: StageLayers) -> Num:
@@ -72,7 +74,7 @@ def product_gradient_bytes(spec: ModelSpec, layout: Layout, stage: StageLayers) 
 def gathered_bytes(spec: ModelSpec, layout: Layout, stage: StageLayers, recipe: MemoryRecipe = DEFAULT) -> Num:
     """Return what ZeRO-3 gathers: whole weights of two blocks, one in use and one arriving, and gradients of one.
 
-    A block is a layer, or the head on the last stage (arXiv 2304.11277, sections 3.3 and 4.2).
+    A block is a layer, or the head on the last stage (arXiv 2304.11277, section 3.3).
     """
     layer = stage.largest([_whole(layer_share(group, spec.hidden_count, layout), layout) for group in spec.layers])
     head = stage.head_frac * _whole(ParameterShare(common=head_share(spec, layout), experts=0.0), layout)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from superpod.catalog.load import Catalogue
-from superpod.catalog.model_spec import GroupedQueryAttention, LatentAttention, MixtureOfExperts
+from superpod.catalog.model_spec import GroupedQueryAttention, LatentAttention, MixtureOfExperts, ModelSpec
 from superpod.parallel.layout import MODULES, Layout
 from superpod.result import at_row
 from superpod.train.activations import layer_activations, visits_per_token
@@ -34,7 +34,7 @@ GPTS = {"gpt-22b": (64, 6144), "gpt3-175b": (96, 12288), "mt-nlg-530b": (128, 20
 def test_activations_of_a_gpt_layer_are_equations_1_to_4(model: str) -> None:
     """s b h (34 + 5 a s / h), s b h (10 + 24/t + 5 a s / h t), (s b h / t)(34 + 5 a s / h), 34 s b h / t, 2 s b h / t.
 
-    arXiv 2205.05198, equations 1, 2, 4, and sections 5 and 4.1.
+    arXiv 2205.05198, equations 1 to 4, and section 5.
     """
     spec, (heads, hidden) = CATALOGUE.model(model), GPTS[model]
     tokens = 2048.0
@@ -146,14 +146,24 @@ def test_a_folded_pipeline_has_both_edges_on_its_first_stage_and_dual_pipe_every
     spec = CATALOGUE.model("llama-3.1-70b")
     count = count_parameters(spec)
     body = count.total - count.embedding - count.output_head
-    folded = stage_share(spec, *_first(spec, Layout(pipeline=4.0, virtual=2.0, schedule="zb-v")))
-    assert float(folded.common) == pytest.approx(body / 4 + count.embedding + count.output_head, rel=1e-6)
-    twice = stage_share(spec, *_first(spec, Layout(pipeline=4.0, schedule="dualpipe")))
-    assert float(twice.common) == pytest.approx(body / 2 + count.embedding + count.output_head, rel=1e-6)
+    folded = _first_share(spec, Layout(pipeline=4.0, virtual=2.0, schedule="zb-v"))
+    assert folded == pytest.approx(body / 4 + count.embedding + count.output_head, rel=1e-6)
+    twice = _first_share(spec, Layout(pipeline=4.0, schedule="dualpipe"))
+    assert twice == pytest.approx(body / 2 + count.embedding + count.output_head, rel=1e-6)
 
 
-def _first(spec, layout):  # type: ignore[no-untyped-def]
-    return layout, stage_layers(spec, layout)[0]
+def test_dual_pipe_shards_over_both_copies() -> None:
+    spec = CATALOGUE.model("llama-3.1-70b")
+    one, two = (
+        stage_memory(spec, Layout(pipeline=4.0, data=8.0, schedule=name), 4096.0, 16.0)["middle"]
+        for name in ("1f1b", "dualpipe")
+    )
+    assert float(two.weights_bytes) == pytest.approx(2 * float(one.weights_bytes))
+    assert float(two.optimizer_bytes) == pytest.approx(float(one.optimizer_bytes))
+
+
+def _first_share(spec: ModelSpec, layout: Layout) -> float:
+    return float(stage_share(spec, layout, stage_layers(spec, layout)[0]).common)
 
 
 def test_dense_layers_in_front_lie_on_the_first_stage() -> None:
@@ -246,7 +256,7 @@ def test_more_shards_never_take_more(model: str, axis: str) -> None:
     spec = CATALOGUE.model(model)
     degrees = np.array([1.0, 2.0, 4.0, 8.0])
     for zero, recompute in itertools.product(("1", "2"), ("none", "selective", "full")):
-        layout = Layout(zero=zero, recompute=recompute, **{axis: degrees})  # type: ignore[arg-type]
+        layout = Layout(zero=zero, recompute=recompute, **{axis: degrees})
         totals = training_memory(spec, layout, 8192.0, 8.0).total_bytes
         assert np.all(np.diff(totals) <= 0.0)
 
