@@ -1,5 +1,6 @@
 """Pipeline schedules: their published bubbles and memory, how they compare, and what is refused."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,10 @@ from hypothesis import strategies as st
 import superpod.train.schedules
 from superpod.errors import ScenarioError
 from superpod.train.schedules import SCHEDULES
+from superpod.train.schedules.one_forward_one_backward import warm_up_count
 from superpod.train.schedules.program import build
 from superpod.train.schedules.replay import Replay, replay
-from superpod.train.schedules.schedule import FORWARD, FULL, KINDS
+from superpod.train.schedules.schedule import FORWARD, FULL, KINDS, Events, by_key
 from superpod.train.schedules.times import ChunkTimes, even_times
 
 SECONDS = st.tuples(*[st.floats(0.05, 1.0)] * 3)
@@ -99,6 +101,8 @@ def test_closed_forms_are_exact_where_they_say(seconds: Seconds, stages: int, mo
 def test_closed_forms_are_bounds_where_they_say(seconds: Seconds, stages: int, more: int) -> None:
     ramp = max(stages - 1, 1) * sum(seconds)
     for name, chunks, count, below, above in (
+        ("1f1b", 2, 1 + more, 0.0, 0.25),
+        ("1f1b", 4, 1 + more, 0.1, 0.25),
         ("zb-h1", 1, 1 + more, 0.15, 0.0),
         ("zb-h2", 1, 1 + more, 0.3, 0.0),
         ("zb-v", 2, 2 * stages - 1 + more, 0.0, 0.1),
@@ -222,15 +226,20 @@ def test_times_of_another_shape_are_refused() -> None:
 
 
 def test_an_order_that_waits_for_itself_is_refused() -> None:
-    """The first stage wants its last gradient first."""
+    """Interleaved with the last group of micro-batches packed, without the empty places of those that it lacks."""
     schedule = SCHEDULES["1f1b"]
 
-    def reverse(stages: int, chunks: int, count: int, stage: int) -> object:
-        events = schedule.order(stages, chunks, count, stage)
-        return events.keep(np.arange(len(events.kind))[::-1]) if stage == 0 else events
+    def packed(stages: int, chunks: int, count: int, stage: int) -> Events:
+        groups = [range(start, min(start + stages, count)) for start in range(0, count, stages)]
+        visits = np.array([(part, number) for group in groups for part in range(chunks) for number in group])
+        ahead = float(warm_up_count(stages, chunks, stage))
+        place = np.arange(len(visits))
+        return by_key(
+            (FORWARD, visits[:, 0], visits[:, 1], place - ahead),
+            (FULL, chunks - 1 - visits[:, 0], visits[:, 1], place + 0.5),
+        )
 
-    broken = type(schedule)(
-        **{name: getattr(schedule, name) for name in schedule.__dataclass_fields__ if name != "order"}, order=reverse
-    )
+    assert build(replace(schedule, order=packed), 8, 2, 16).levels
     with pytest.raises(ScenarioError, match="wait for each other"):
-        build(broken, 2, 1, 4)
+        build(replace(schedule, order=packed), 8, 2, 10)
+    assert build(schedule, 8, 2, 10).levels

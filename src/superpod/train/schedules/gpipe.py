@@ -20,7 +20,7 @@ def order(stages_count: int, chunks_count: int, micro_batches_count: int, stage:
 def bubble_s(
     forward_s: Num, backward_s: Num, weight_s: Num, stages_count: Num, chunks_count: Num, micro_batches_count: Num
 ) -> Num:
-    """Return (p - 1)(F + B + W): exact for equal stages without hops (arXiv 1811.06965, section 2.3)."""
+    """Return (p - 1)(F + B + W): exact for equal stages without hops (arXiv 1811.06965, section 2)."""
     return (stages_count - 1.0) * (forward_s + backward_s + weight_s)
 
 

@@ -47,14 +47,15 @@ def bubble_s(
 ) -> Num:
     """Return (p - 1)(F + B + W)/v (arXiv 2104.04473, section 2.2), more where the last group of micro-batches is short.
 
-    Each one that it lacks leaves v - 1 empty places in the drain, of (B + W)/v each; the groups before fill the forward
-    places, unless there are none (m < p): then F/v more. Exact for equal stages without hops where m mod p = 0, m <= p,
-    or v <= 2 and F <= B + W; else a bound from below, for not all forward places are filled.
+    Each one that it lacks leaves v - 1 places empty, of max(F, B + W)/v each: the groups before fill the shorter ones,
+    unless there are none (m < p): then of (F + B + W)/v. Exact for equal stages without hops where m mod p = 0, m <= p,
+    or v <= 2 and F <= B + W; else within a quarter of (p - 1)(F + B + W).
     """
     lacking = np.where(np.asarray(chunks_count) > 1, np.mod(-np.asarray(micro_batches_count), stages_count), 0.0)
     filled = np.asarray(micro_batches_count) >= stages_count
-    empty = np.where(filled, 0.0, forward_s) + backward_s + weight_s
-    ramp = (stages_count - 1.0) * (forward_s + backward_s + weight_s)
+    back = backward_s + weight_s
+    empty = np.where(filled, np.maximum(forward_s, back), forward_s + back)
+    ramp = (stages_count - 1.0) * (forward_s + back)
     return (ramp + (chunks_count - 1.0) * lacking * empty) / chunks_count
 
 

@@ -114,7 +114,7 @@ def looped(stages_count: int, chunks_count: int) -> Column:
 
 
 def folded(stages_count: int, chunks_count: int) -> Column:
-    """Return the way down the stages and back up: parts i and 2p-1-i on stage i (arXiv 2405.15362, section 4)."""
+    """Return the way down the stages and back up: parts i and 2p-1-i on stage i (arXiv 2405.15362)."""
     part = np.arange(stages_count * chunks_count)
     back = part >= stages_count
     return np.stack([np.where(back, 2 * stages_count - 1 - part, part), back.astype(np.int64)], axis=-1)[None]

@@ -1,4 +1,4 @@
-"""ZB-H1: 1F1B whose weight gradients wait until they fill the drain (arXiv 2401.10241, section 2.3)."""
+"""ZB-H1: 1F1B whose weight gradients wait until they fill the drain (arXiv 2401.10241, section 2)."""
 
 import numpy as np
 

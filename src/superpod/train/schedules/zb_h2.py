@@ -1,4 +1,4 @@
-"""ZB-H2: ZB-H1 with twice the forwards ahead (arXiv 2401.10241, section 2.3)."""
+"""ZB-H2: ZB-H1 with twice the forwards ahead (arXiv 2401.10241, section 2)."""
 
 import numpy as np
 
