@@ -5,8 +5,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from superpod.train.schedules.program import Program, program
+from superpod.train.schedules.program import Program, build
 from superpod.train.schedules.schedule import KINDS, Column, Events, Schedule
+
+KEPT_COUNT = 1e5  # chunks of all micro-batches up to which a program is worth its memory, about 10 MB
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,18 +20,28 @@ class Fold:
     length: int
 
 
-@lru_cache(maxsize=256)
-def fold(schedule: Schedule, sizes: tuple[int, int, int], copies_count: int) -> Fold | None:
+def prepared(schedule: Schedule, sizes: tuple[int, int, int], copies_count: int) -> tuple[Program, Fold | None]:
+    """Return the program of m micro-batches and some periods, and its fold; kept where it is not large."""
+    return (_prepared if np.prod(sizes) < KEPT_COUNT else _prepared.__wrapped__)(schedule, sizes, copies_count)
+
+
+@lru_cache(maxsize=32)
+def _prepared(schedule: Schedule, sizes: tuple[int, int, int], copies_count: int) -> tuple[Program, Fold | None]:
+    """Return both; without periods there is nothing to fold."""
+    more = build(schedule, *sizes[:2], sizes[2] + copies_count * schedule.period_count(*sizes[:2]))
+    return more, fold(schedule, more, sizes, copies_count) if copies_count else None
+
+
+def fold(schedule: Schedule, more: Program, sizes: tuple[int, int, int], copies_count: int) -> Fold | None:
     """Return where the order of m micro-batches and some periods differs from that of m by those periods alone.
 
-    `sizes` = (p, v, m). On each stage the order must be: what both have in common; the periods; the rest, moved by
-    them. And each period must repeat the one before it. Then the ends of what later events need of earlier ones
-    (`live`) decide the rest of the step, and the same events a period later decide it with a period more.
+    `more` is the program with them, `sizes` = (p, v, m). On each stage the order must be: what both have in common; the
+    periods; the rest, moved by them. And each period must repeat the one before it. Then the ends of what later events
+    need of earlier ones (`live`) decide the rest of the step, and the same a period later decide it with a period more.
     """
     stages_count, chunks_count, micro_batches_count = sizes
     period = schedule.period_count(stages_count, chunks_count)
     most = micro_batches_count + copies_count * period
-    more = program(schedule, stages_count, chunks_count, most)
     codes = [
         (
             _code(schedule.order(stages_count, chunks_count, micro_batches_count, stage), most),
@@ -53,7 +65,7 @@ def fold(schedule: Schedule, sizes: tuple[int, int, int], copies_count: int) -> 
 
 def _code(events: Events, most: int) -> Column:
     """Return one number for each event of a stage; the same event of the next micro-batch is one more."""
-    kind = (events.chunk * len(KINDS) + events.kind) * 2 + events.joined
+    kind = (events.chunk.astype(np.int64) * len(KINDS) + events.kind) * 2 + events.joined
     return kind * 2 * most + events.micro_batch
 
 

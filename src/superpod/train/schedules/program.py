@@ -1,7 +1,6 @@
 """A schedule as a graph: what waits for what, in levels that are computed side by side."""
 
 from dataclasses import dataclass
-from functools import lru_cache
 from itertools import pairwise
 
 import numpy as np
@@ -48,9 +47,12 @@ def build(schedule: Schedule, stages_count: int, chunks_count: int, micro_batche
     orders = [schedule.order(stages_count, chunks_count, micro_batches_count, stage) for stage in range(stages_count)]
     first = np.concatenate([[0], np.cumsum([len(item.kind) for item in orders])])
     events = Events(
-        **{name: np.concatenate([getattr(item, name) for item in orders]) for name in Events.__dataclass_fields__}
+        kind=np.concatenate([item.kind for item in orders]).astype(np.int8),
+        chunk=np.concatenate([item.chunk for item in orders]).astype(np.int32),
+        micro_batch=np.concatenate([item.micro_batch for item in orders]).astype(np.int32),
+        joined=np.concatenate([item.joined for item in orders]),
     )
-    stage = np.repeat(np.arange(stages_count), np.diff(first))
+    stage = np.repeat(np.arange(stages_count, dtype=np.int32), np.diff(first))
     slot = np.cumsum(~events.joined) - 1
     held = int(chains[..., 1].max()) + 1
     needed, hop = _needs(chains, (stages_count, held, micro_batches_count), stage, events, slot)
@@ -74,14 +76,11 @@ def build(schedule: Schedule, stages_count: int, chunks_count: int, micro_batche
         first=first,
         before=rank[before][place],
         needs=tuple(rank[item][place] for item in (needed[alone], *([second[0]] if pairs else []))),
-        hops=tuple(item[place] for item in (hop[alone], *([second[1]] if pairs else []))),
-        work=((kind * stages_count + stage) * held + events.chunk)[alone][place],
+        hops=tuple(item[place].astype(np.int32) for item in (hop[alone], *([second[1]] if pairs else []))),
+        work=((kind.astype(np.int32) * stages_count + stage) * held + events.chunk)[alone][place],
         levels=tuple((start, end) for start, end in pairwise(cuts) if end > start),
         peak_count=np.array([_peak(item) for item in orders]) * (len(chains) / held),
     )
-
-
-program = lru_cache(maxsize=64)(build)
 
 
 def _needs(

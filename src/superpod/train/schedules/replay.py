@@ -6,16 +6,14 @@ import numpy as np
 
 from superpod.errors import ScenarioError
 from superpod.result import Num
-from superpod.train.schedules.fold import Fold
-from superpod.train.schedules.fold import fold as place_of
-from superpod.train.schedules.program import Program, build, program
+from superpod.train.schedules.fold import Fold, prepared
+from superpod.train.schedules.program import Program, build
 from superpod.train.schedules.schedule import Column, Schedule
 from superpod.train.schedules.times import ChunkTimes, Seconds
 
 RAMP_FACTOR = 3  # micro-batches a stage that are replayed before the first try to fold
 CYCLE_FACTOR = 2  # micro-batches a stage among which a cycle is looked for
-CACHED_COUNT = 1e5  # chunks of all micro-batches up to which a whole step's program is worth its memory
-SAME_FRAC = 1e-11  # of a period: steady to rounding; the error of a folded step is at most this share of it
+SAME_FRAC = 1e-11  # of a period: steady to rounding; each period left out errs by no more
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,7 +75,7 @@ def replay(
                 if found is not None:
                     return found
         short += short // period * period
-    made = (program if np.prod(sizes) < CACHED_COUNT else build)(schedule, *sizes)
+    made, _ = prepared(schedule, sizes, 0)
     return _result(schedule, made, _run(made, times), sizes[2])
 
 
@@ -170,7 +168,7 @@ def _result(
 def _affine(schedule: Schedule, times: ChunkTimes, sizes: tuple[int, int, int]) -> Replay:
     """Return the step of a schedule whose times are affine in m."""
     stages, chunks, count = sizes
-    two, three = (program(schedule, stages, chunks, few) for few in (2, 3))
+    two, three = (build(schedule, stages, chunks, few) for few in (2, 3))
     short, longer = (_result(schedule, made, _run(made, times), 3) for made in (two, three))
     more = count - 3
     return _result(
@@ -189,12 +187,11 @@ def _folded(
 ) -> Replay | None:
     """Return the step from a replay of `short` micro-batches and some periods, or None where it is not yet steady."""
     stages, chunks, count = sizes
-    place = place_of(schedule, (stages, chunks, short), copies)
+    made, place = prepared(schedule, (stages, chunks, short), copies)
     if place is None:
         return None
     period = schedule.period_count(stages, chunks)
     replayed = short + copies * period
-    made = program(schedule, stages, chunks, replayed)
     start, end = _run(made, times)
     cycle, step = _cycle(place, made, end, copies)
     if not cycle:
