@@ -166,6 +166,8 @@ class SideNetwork:
 class Host:
     """The pod's CPUs and their memory; where they are endpoints of the scale-up fabric, of which tier and how fast.
 
+    `link_bytes_per_s` is what one package moves to or from host memory over a link of its own, one direction.
+
     `thread_op_per_s` is PassMark's rating of one thread, which prints millions of operations a second.
     """
 
@@ -173,6 +175,7 @@ class Host:
     thread_op_per_s: float | None = None
     cpus_count: float | None = None
     memory_bytes: float | None = None
+    link_bytes_per_s: float | None = None
     tier: str = ""
     bandwidth_bytes_per_s: float | None = None
 

@@ -13,6 +13,14 @@ from superpod.workload.precision import Precision
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HostMemory:
+    """A rank's share of the host's memory, and what moves there or back, one direction; 0 where nobody says."""
+
+    memory_bytes: float = 0.0
+    bytes_per_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
     """A model in a number format on ranks of one kind, joined by one fabric, run by one release of software."""
 
@@ -21,6 +29,7 @@ class Engine:
     fabric: Fabric
     precision: Precision
     software: Software
+    host: HostMemory = HostMemory()
 
     def seconds(self, operators: tuple[Op, ...]) -> Num:
         """Return the time of kernels that run one after another on one rank."""

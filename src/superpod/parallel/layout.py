@@ -29,7 +29,8 @@ class Layout:
     groups are cut from the ranks of tensor x context x data: expert x expert_tensor divides that product. `shard` data
     ranks share what ZeRO shards, 0 for all of them (HSDP replicates the rest). `staged` data ranks pool their prompts:
     each takes a share of tokens for the projections and a share of heads for attention itself. `imbalance_ratio` is
-    the router's part of the load of the fullest expert rank over the mean.
+    the router's part of the load of the fullest expert rank over the mean. `gradient_bytes` is the width in which data
+    ranks reduce gradients.
 
     Choices. `zero` is the stage of ZeRO; `recompute` none, selective (the attention kernel), full, or `MODULES` joined
     by `+`; `schedule` a pipeline schedule, with interleaved chunks where `virtual` is above 1; `split` says whether
@@ -52,6 +53,7 @@ class Layout:
     shard: Num = 0.0
     staged: Num = 1.0
     imbalance_ratio: Num = 1.0
+    gradient_bytes: Num = 4.0
     zero: Word = "1"
     recompute: Word = "none"
     schedule: Word = "1f1b"

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from superpod.catalog.model_spec import DenseFeedForward, MixtureOfExperts, ModelSpec
 from superpod.parallel.layout import Layout
 from superpod.result import Flag, Num, chosen
 
@@ -47,7 +46,8 @@ def stages(layers_count: float, layout: Layout) -> Stages:
     each, left = each + np.floor(over / count), np.mod(over, count)
     first = each + np.where((left >= count - 1.0) & (left > 0.0), 1.0, 0.0) - counted * np.where(folded, 2.0, 1.0)
     last = np.where(folded, first, each - counted)
-    middle = np.where(count > 2.0, each + np.minimum(left, 1.0), np.maximum(first, last))
+    others = each + np.where(count > 2.0, np.minimum(left, 1.0), 0.0)
+    middle = np.where((count > 2.0) | (folded & (count > 1.0)), others, np.maximum(first, last))
     return Stages(middle_count=middle, first_count=first, last_count=last, folded=folded)
 
 
@@ -72,17 +72,3 @@ def part_layers(layers_count: int, layout: Layout, parts: npt.NDArray[np.int64])
         held[0] -= 1
         held[-1] -= 1
     return held
-
-
-def layer_kinds(spec: ModelSpec) -> list[int]:
-    """Return the group of each layer in order: dense layers of a mixture of experts first, the others mixed evenly."""
-    moe = any(isinstance(group.ffn, MixtureOfExperts) for group in spec.layers)
-    first = [isinstance(group.ffn, DenseFeedForward) and moe for group in spec.layers]
-    kinds = [place for place, group in enumerate(spec.layers) if first[place] for _ in range(group.count)]
-    mixed = [
-        ((number + 0.5) / group.count, place)
-        for place, group in enumerate(spec.layers)
-        if not first[place]
-        for number in range(group.count)
-    ]
-    return kinds + [place for _, place in sorted(mixed)]

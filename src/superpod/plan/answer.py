@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from superpod.plan.machine import Machine
-from superpod.plan.report import Candidate, Metric, Share
+from superpod.plan.report import Candidate, Metric, Searched, Share
 from superpod.result import Limit, Term
 
 
@@ -24,6 +24,7 @@ class Answer:
     feasible_count: int
     cards_used_count: float
     notes: tuple[str, ...]
+    searched: Searched | None = None
 
 
 # Prices the chosen plan again on another machine: the headline's value, for sensitivities.

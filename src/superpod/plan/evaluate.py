@@ -10,19 +10,23 @@ from superpod.errors import InfeasibleError, SuperpodError
 from superpod.plan import explain_serve, explain_train
 from superpod.plan.answer import Answer, Repricer
 from superpod.plan.machine import Machine, machine
-from superpod.plan.money import costed
-from superpod.plan.report import Report
+from superpod.plan.money import CardRates, card_rates, costed
+from superpod.plan.report import Report, Searched
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.sensitivity import sensitivities
+from superpod.plan.train_search import Progress
 
 DOUBLINGS = 7
 
 
-def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
-    """Answer a scenario; raise a SuperpodError that says what is missing, contradictory or infeasible."""
+def evaluate(catalogue: Catalogue, scenario: Scenario, progress: Progress | None = None) -> Report:
+    """Answer a scenario; raise a SuperpodError that says what is missing, contradictory or infeasible.
+
+    `progress` is called with the layouts done and all of them while a training search goes on.
+    """
     made = machine(catalogue, scenario)
     try:
-        answer, price = solve(made, scenario)
+        answer, price = solve(made, scenario, progress)
     except InfeasibleError as error:
         raise advised(catalogue, scenario, made, error) from None
     lean = sensitivities(catalogue, scenario, made, price, answer.breakdowns)
@@ -57,13 +61,29 @@ def evaluate(catalogue: Catalogue, scenario: Scenario) -> Report:
         notes=(*answer.notes, *notes(made), *no_tables(made, scenario), *((money.note,) if money.note else ())),
         catalogue_hash=facts_hash(made),
         version=package_version(),
+        searched=priced_front(answer.searched, card_rates(catalogue, scenario.facility, made)),
     )
 
 
-def solve(made: Machine, scenario: Scenario) -> tuple[Answer, Repricer]:
+def priced_front(searched: Searched | None, rates: CardRates | None) -> Searched | None:
+    """Return a search with energy and cost at each point of its front, where they are known."""
+    if searched is None or rates is None:
+        return searched
+    priced = (
+        replace(
+            point,
+            energy_j=rates.power_w * point.cards_count * point.step_s,
+            cost_usd=rates.cost_usd_per_s * point.cards_count * point.step_s,
+        )
+        for point in searched.front
+    )
+    return replace(searched, front=tuple(priced))
+
+
+def solve(made: Machine, scenario: Scenario, progress: Progress | None = None) -> tuple[Answer, Repricer]:
     """Search the machine for the best plan of the scenario's work."""
     if isinstance(scenario.work, Training):
-        return explain_train.answer(made, scenario.work, scenario.fixed)
+        return explain_train.answer(made, scenario.work, scenario.fixed, scenario.search, progress)
     return explain_serve.answer(made, scenario.work, scenario.fixed)
 
 

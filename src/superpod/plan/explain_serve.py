@@ -10,7 +10,7 @@ from superpod.plan.measured import measured_note
 from superpod.plan.report import Candidate, Metric, Share
 from superpod.plan.scenario import Serving
 from superpod.plan.serve_search import Deployment, ServeSearch, continuous, instance_ranks, requests_of, search
-from superpod.plan.train_search import experts
+from superpod.plan.train_space import experts
 from superpod.result import Limit
 from superpod.serve.memory import ServingMemory, usable_bytes
 from superpod.serve.steady import Decode, decode, prefill

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from superpod.errors import InfeasibleError
 from superpod.parallel.layout import Layout
 from superpod.plan.answer import Answer, Repricer, binding_term
+from superpod.plan.levers import levers
 from superpod.plan.machine import Machine
 from superpod.plan.measured import measured_note
-from superpod.plan.report import Candidate, Metric, Share
+from superpod.plan.report import Candidate, FrontPoint, Metric, Searched, Share
 from superpod.plan.scenario import Training
-from superpod.plan.train_search import Trained, TrainSearch, price, search
-from superpod.result import Limit
-from superpod.train.memory import TrainingMemory
+from superpod.plan.train_search import Progress, Trained, TrainSearch, price, search
+from superpod.result import Limit, at_row
+from superpod.train.memory import TrainingMemory, stage_memory
 from superpod.units import human, percent
 from superpod.workload.phase import Phase, training_phase
 
@@ -21,19 +22,32 @@ SHOWN = (
     "pipeline",
     "virtual",
     "data",
+    "shard",
     "expert",
     "expert_tensor",
     "micro_batch",
     "zero",
     "recompute",
+    "schedule",
+    "split",
     "overlap",
+    "tensor_overlap",
+    "context_kind",
+    "offload",
     "order",
 )
+UNUSED = {"shard": 0.0, "tensor_overlap": "none", "offload": "none", "split": "even"}  # left out where they say nothing
 
 
-def answer(machine: Machine, work: Training, fixed: Mapping[str, float | str]) -> tuple[Answer, Repricer]:
+def answer(
+    machine: Machine,
+    work: Training,
+    fixed: Mapping[str, float | str],
+    depth: str = "standard",
+    progress: Progress | None = None,
+) -> tuple[Answer, Repricer]:
     """Search and explain; raise InfeasibleError with the nearest misses where nothing fits."""
-    found = search(machine, work, fixed)
+    found = search(machine, work, fixed, depth, progress)
     if found.best is None:
         raise infeasible(machine, found)
     best = found.best
@@ -56,26 +70,43 @@ def explained(machine: Machine, work: Training, found: TrainSearch, best: Traine
         headline=Metric(key="tokens_per_s", label="training throughput", value=tokens / time_s, unit="token/s"),
         metrics=metrics(machine, work, best),
         breakdowns=(best.step.term,),
-        memory=(("each rank", shares(best.memory)),),
-        limits=(memory, cards_limit(machine, used)),
+        memory=memory_pools(machine, work, best),
+        limits=(memory, cards_limit(machine, used), *host_limit(machine, best.memory)),
         binding=binding_term(best.step.term, memory),
         layout=described(best.layout),
         runners_up=runners_up(found, best, tokens),
         considered_count=found.considered_count,
         feasible_count=found.feasible_count,
         cards_used_count=used,
+        searched=searched(machine, work, found),
         notes=(
+            *(("interrupted: the best of what had been priced by then",) if found.interrupted else ()),
             f"{best.step.micro_batches:g} micro-batches a step, "
-            f"pipeline bubble {percent(float(best.step.bubble_frac))}",
+            f"pipeline bubble {percent(float(best.step.bubble_frac))} by the replay of {best.layout.schedule}",
             *measured_note(machine.engine, (("a training step", best.layout, micro_batch(work, best.layout)),)),
         ),
     )
 
 
+def searched(machine: Machine, work: Training, found: TrainSearch) -> Searched:
+    """Return the front and the levers of a search."""
+    front = tuple(
+        FrontPoint(
+            layout=described(item.layout),
+            step_s=item.time_s,
+            memory_bytes=float(item.memory.total_bytes),
+            cards_count=item.ranks_used / machine.fabric.ranks_per_chip,
+        )
+        for item in sorted(found.front, key=lambda one: one.time_s)
+    )
+    bought = () if found.interrupted else levers(machine, work, found.near)
+    return Searched(pruned_count=found.pruned_count, interrupted=found.interrupted, front=front, levers=bought)
+
+
 def micro_batch(work: Training, layout: Layout) -> Phase:
     """Return the pass of one micro-batch."""
     tokens = float(work.sequence_tokens)
-    return training_phase(layout.micro_batch, tokens, layout.context, fused_attention=layout.fused_attention)
+    return training_phase(layout.micro_batch, tokens, layout.context, fused_attention=bool(layout.fused_attention))
 
 
 def metrics(machine: Machine, work: Training, best: Trained) -> tuple[Metric, ...]:
@@ -110,6 +141,33 @@ def metrics(machine: Machine, work: Training, best: Trained) -> tuple[Metric, ..
     return tuple(made)
 
 
+def memory_pools(machine: Machine, work: Training, best: Trained) -> tuple[tuple[str, tuple[Share, ...]], ...]:
+    """Return what fills a rank of the fullest stage, and of the others where the pipeline has several."""
+    if float(best.layout.pipeline) <= 1.0:
+        return (("each rank", shares(best.memory)),)
+    held = stage_memory(machine.spec, best.layout, float(work.sequence_tokens), best.step.micro_batches)
+    named = {f"{name} stage": at_row(memory, 0) for name, memory in held.items()}
+    if float(best.layout.pipeline) <= 2.0:
+        del named["middle stage"]
+    return tuple((name, shares(memory)) for name, memory in named.items())
+
+
+def host_limit(machine: Machine, memory: TrainingMemory) -> tuple[Limit, ...]:
+    """Return the limit of host memory where something is offloaded."""
+    if not float(memory.offloaded_bytes):
+        return ()
+    return (
+        Limit(
+            code="host_memory",
+            what="host memory of one rank's share",
+            needed=float(memory.offloaded_bytes),
+            available=machine.host.memory_bytes,
+            unit="B",
+            cure="offload less, or more host memory",
+        ),
+    )
+
+
 def shares(memory: TrainingMemory) -> tuple[Share, ...]:
     """Return what fills a rank's memory."""
     named = {
@@ -119,6 +177,7 @@ def shares(memory: TrainingMemory) -> tuple[Share, ...]:
         "activations": memory.activations_bytes,
         "logits": memory.logits_bytes,
         "gathered layers": memory.gathered_bytes,
+        "buffers": memory.buffers_bytes,
         "reserve": memory.reserve_bytes,
     }
     return tuple(Share(name=name, amount_bytes=float(amount)) for name, amount in named.items())
@@ -149,9 +208,14 @@ def cards_limit(machine: Machine, used: float) -> Limit:
 
 
 def described(layout: Layout) -> Mapping[str, float | str]:
-    """Return the layout for people and JSON."""
+    """Return the layout for people and JSON, without the choices that are not used."""
+    named = {name: getattr(layout, name) for name in SHOWN}
+    if float(layout.context) <= 1.0:
+        del named["context_kind"]
     return {
-        name: value if isinstance(value, str) else float(value) for name in SHOWN for value in (getattr(layout, name),)
+        name: value if isinstance(value, str) else float(value)
+        for name, value in named.items()
+        if name not in UNUSED or value != UNUSED[name]
     }
 
 

@@ -11,11 +11,11 @@ from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import Fact, FactReader, UsedFact
 from superpod.catalog.schema import Chip, Pod
 from superpod.catalog.software import Software
-from superpod.compute.device import Device, device, supported
+from superpod.compute.device import Device, device, lag, supported
 from superpod.errors import ScenarioError, UnknownNameError
 from superpod.fabric.tiers import Fabric, build, ranks_per_chip
 from superpod.operator_tables.choose import chosen
-from superpod.parallel.engine import Engine
+from superpod.parallel.engine import Engine, HostMemory
 from superpod.plan.measured import table_facts
 from superpod.plan.scenario import Scenario, Training
 from superpod.workload.precision import PRECISIONS, Precision
@@ -36,6 +36,7 @@ class Machine:
     fabric: Fabric
     precision: Precision
     software: Software
+    host: HostMemory
     pods_count: float
     cards_count: float
     facts: tuple[UsedFact, ...]
@@ -49,6 +50,7 @@ class Machine:
             fabric=self.fabric,
             precision=self.precision,
             software=self.software,
+            host=self.host,
         )
 
     @property
@@ -64,7 +66,7 @@ def machine(
 
     A model or a number format at hand stands for the names of the scenario.
     """
-    spec = spec or read_model(catalogue, scenario.model)
+    spec = trained_spec(spec or read_model(catalogue, scenario.model), scenario)
     pod = catalogue.pod(scenario.pod)
     chip = catalogue.chip(pod.chip)
     pods_count, cards = size(pod, scenario)
@@ -79,7 +81,10 @@ def machine(
     software = hosted(choose_software(catalogue, scenario), pod, pod_reader)
     if software.own_collectives:
         fabric = replace(fabric, kernels=software.tables or "serving")
-    made = replace(made, steady=isinstance(scenario.work, Training), attention=software.attention)
+    if isinstance(scenario.work, Training):
+        slowest = lag(calibration.chip_spread_frac, cards)
+        made = replace(made, steady=True, lag_frac=slowest, attention=software.attention)
+    host = host_memory(pod, pod_reader, per_chip)
     made = replace(made, engine=software.tables, table=chosen(scenario.tables, chip.id, software.tables, per_chip))
     measured = [FactReader(kind="calibration", entry=calibration), FactReader(kind="software", entry=software)]
     measured += [
@@ -98,6 +103,7 @@ def machine(
         fabric=fabric,
         precision=precision,
         software=software,
+        host=host,
         pods_count=pods_count,
         cards_count=cards,
         facts=(model_fact(spec), *chip_reader.cited(), *pod_reader.cited(), *fits, *table_facts(made.table)),
@@ -125,6 +131,25 @@ def model_fact(spec: ModelSpec) -> UsedFact:
 def model_name(path: Path) -> str:
     """Return what to call a model given by file: the folder of a `config.json`, or the file's stem."""
     return path.resolve().parent.name if path.name == "config.json" else path.stem
+
+
+def host_memory(pod: Pod, reader: FactReader, per_chip: float) -> HostMemory:
+    """Return a rank's way to host memory: a link of its own, or its share of the CPUs on the fabric."""
+    host, ranks = pod.host, (pod.chips_count or 1.0) * per_chip
+    rate = held = 0.0
+    if host.link_bytes_per_s is not None:
+        rate = reader.number("host.link_bytes_per_s", host.link_bytes_per_s) / per_chip
+    elif host.bandwidth_bytes_per_s is not None and host.cpus_count is not None:
+        cpus = reader.number("host.cpus_count", host.cpus_count)
+        rate = cpus * reader.number("host.bandwidth_bytes_per_s", host.bandwidth_bytes_per_s) / ranks
+    if rate and host.memory_bytes is not None:
+        held = reader.number("host.memory_bytes", host.memory_bytes) / ranks
+    return HostMemory(memory_bytes=held, bytes_per_s=rate)
+
+
+def trained_spec(spec: ModelSpec, scenario: Scenario) -> ModelSpec:
+    """Return the model with the multi-token-prediction layers that training is asked to carry along."""
+    return replace(spec, mtp_layers_count=scenario.work.mtp_layers) if isinstance(scenario.work, Training) else spec
 
 
 def size(pod: Pod, scenario: Scenario) -> tuple[float, float]:

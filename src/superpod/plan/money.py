@@ -42,6 +42,28 @@ def costed(catalogue: Catalogue, facility: str, made: Machine, tokens_per_s: flo
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CardRates:
+    """What one card of a machine draws, the building included, and costs."""
+
+    power_w: float
+    cost_usd_per_s: float
+
+
+def card_rates(catalogue: Catalogue, facility: str, made: Machine) -> CardRates | None:
+    """Return the rates at maximum power and list price; None where one of the two is not published."""
+    reader = FactReader(kind="pods", entry=made.pod)
+    try:
+        price = reader.number("price.usd", made.pod.price.usd)
+        power = reader.number("power.max_w", made.pod.power.max_w)
+    except MissingFactError:
+        return None
+    tariff, _ = read_tariff(catalogue, facility)
+    spent = float(capital_usd_per_s(price, tariff)) + float(energy_usd_per_s(power, tariff))
+    cards = made.pod.chips_count
+    return CardRates(power_w=power * tariff.pue / cards, cost_usd_per_s=spent / cards)
+
+
 def read_tariff(catalogue: Catalogue, name: str) -> tuple[Tariff, tuple[UsedFact, ...]]:
     """Return a facility in bare numbers, and the facts read."""
     facility = catalogue.facility(name)

@@ -35,6 +35,39 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Lever:
+    """What a tenth more of one quantity (or less, of a latency) does to the headline, with the layout free to move."""
+
+    name: str
+    gain_frac: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FrontPoint:
+    """A layout that none beats in step time, memory and cards together, and what its step draws and costs.
+
+    Energy and cost are those of the cards it uses, at maximum power and list price; None where they are not published.
+    """
+
+    layout: Mapping[str, float | str]
+    step_s: float
+    memory_bytes: float
+    cards_count: float
+    energy_j: float | None = None
+    cost_usd: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Searched:
+    """How a training search went beside its best: what was never priced, the front, and what a better machine buys."""
+
+    pruned_count: int
+    interrupted: bool
+    front: tuple[FrontPoint, ...]
+    levers: tuple[Lever, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sensitivity:
     """How the headline answers to a fact: its relative change per relative change of the fact."""
 
@@ -73,6 +106,7 @@ class Report:
     notes: tuple[str, ...]
     catalogue_hash: str
     version: str
+    searched: Searched | None = None  # of training
 
     @property
     def estimates(self) -> tuple[UsedFact, ...]:

@@ -6,10 +6,18 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Training:
-    """Pre-training: what one optimizer step consumes."""
+    """Pre-training: what one optimizer step consumes.
+
+    `mtp_layers` multi-token-prediction layers are trained along. Of a mixture of experts, `imbalance_ratio` is the load
+    of the fullest expert rank over the mean that the router's liking causes, 1 where it is balanced. Where they are
+    given, the measured visits of each expert of a layer, `expert_visits_count`, stand for it.
+    """
 
     batch_sequences: int = 4096
     sequence_tokens: int = 4096
+    mtp_layers: int = 0
+    imbalance_ratio: float = 1.0
+    expert_visits_count: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,6 +49,7 @@ class Scenario:
     `workload.precision.PRECISIONS` or `auto`. `fixed` pins layout degrees, e.g. {"tensor": 8}.
     `software` names the release whose host costs and defaults are assumed; empty: what current ones have in common.
     `tables` chooses measured operator tables: `none`, `auto`, `all`, or the engine that was timed.
+    `search` is how far a training search goes: `standard` (what Megatron-Core runs) or `deep` (all that is modelled).
     """
 
     model: str
@@ -54,3 +63,4 @@ class Scenario:
     ideal_fabric: bool = False
     software: str = ""
     tables: str = "none"
+    search: str = "standard"

@@ -14,7 +14,7 @@ from superpod.parallel.layout import Layout
 from superpod.parallel.place import packed_ranks
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving
-from superpod.plan.train_search import Columns, experts, heads, keep
+from superpod.plan.train_space import Columns, experts, heads, keep
 from superpod.result import Num, at_row
 from superpod.serve.batching import Batching, batching, slots
 from superpod.serve.steady import Decode, Prefill, Requests, decode, even_share, prefill

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from superpod.catalog.model_spec import LinearAttention, MixtureOfExperts, ModelSpec
-from superpod.errors import ScenarioError
+from superpod.errors import MissingFactError, ScenarioError
 from superpod.parallel.layout import AXES, MODULES, OFFLOAD, Layout, legal
 from superpod.parallel.place import packed_ranks
 from superpod.plan.machine import Machine
@@ -78,9 +78,13 @@ class Space:
 def space(machine: Machine, work: Training, fixed: Mapping[str, float | str], depth: str = "standard") -> Space:
     """Return the layouts worth a look; `fixed` pins degrees or choices. Raises ScenarioError for unknown names."""
     check_fixed(fixed)
-    return Space(
-        degrees=enumerate_degrees(machine, work, fixed, depth), choices=choices(machine.spec, work, fixed, depth)
-    )
+    if work.expert_visits_count and len(work.expert_visits_count) != experts(machine.spec):
+        raise ScenarioError(
+            f"found visits of {len(work.expert_visits_count)} experts, expected {experts(machine.spec):g}",
+            where=f"models/{machine.spec.id}",
+            hint="one number for each routed expert of a layer",
+        )
+    return Space(degrees=enumerate_degrees(machine, work, fixed, depth), choices=choices(machine, work, fixed, depth))
 
 
 def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, float | str], depth: str) -> Columns:
@@ -103,6 +107,7 @@ def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, floa
         good &= np.asarray(sized.ranks_count >= 0.5 * ranks)  # a layout that idles half the machine is no plan for it
     columns = keep(columns, good)
     columns["shard"] = np.full(len(columns["data"]), float(fixed.get("shard", 0.0)))
+    columns["imbalance_ratio"] = imbalance(work, columns["expert"])
     if not len(columns["tensor"]):
         raise ScenarioError(
             f"no combination of degrees fits {ranks:g} ranks, {work.batch_sequences} sequences and {spec.name}",
@@ -110,6 +115,20 @@ def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, floa
             hint="fewer cards (--cards), a larger --batch, or fewer pinned degrees",
         )
     return _sharded_in_pods(machine, columns) if depth == "deep" and "shard" not in fixed else columns
+
+
+def imbalance(work: Training, expert: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Return the load of the fullest expert rank over the mean, for each row.
+
+    Of measured visits, e ranks hold consecutive experts: (largest sum of a rank) / (mean of the ranks).
+    """
+    ratios = np.full(len(expert), work.imbalance_ratio)
+    loads = np.asarray(work.expert_visits_count, dtype=float)
+    for ranks in np.unique(expert) if loads.size else ():
+        first = np.arange(int(min(ranks, loads.size))) * loads.size // int(min(ranks, loads.size))
+        held = np.add.reduceat(loads, first)
+        ratios[expert == ranks] = held.max() / held.mean()
+    return ratios
 
 
 def _any_data(columns: Columns) -> np.ndarray[Any, Any]:
@@ -171,9 +190,10 @@ def divisors(layers: int, ranks: float) -> list[float]:
 
 
 def choices(
-    spec: ModelSpec, work: Training, fixed: Mapping[str, float | str], depth: str
+    machine: Machine, work: Training, fixed: Mapping[str, float | str], depth: str
 ) -> Mapping[str, tuple[str, ...]]:
     """Return the values of each choice: what Megatron-Core runs, or, deep, all that is modelled."""
+    spec = machine.spec
     moe = experts(spec) > 1
     overlap = "data+expert" if moe else "data"
     options: dict[str, tuple[str, ...]] = {
@@ -194,12 +214,18 @@ def choices(
             "schedule": tuple(name for name in SCHEDULES if name != "gpipe"),
             "tensor_overlap": ("none", "ring"),
             "context_kind": ("ring", "ulysses") if work.sequence_tokens > 8192 else ("ring",),
-            "offload": (OFFLOAD[0], *OFFLOAD[2:]),
+            "offload": (OFFLOAD[0], *OFFLOAD[2:]) if machine.host.bytes_per_s else OFFLOAD[:1],
             "order": orders(context=work.sequence_tokens > 8192),
         }
     for name in CHOICES:
         if name in fixed:
             options[name] = (str(fixed[name]),)
+    if options["offload"] != ("none",) and not machine.host.bytes_per_s:
+        raise MissingFactError(
+            "the way from a card to host memory is not published, and offloading needs it",
+            where=f"pods/{machine.pod.id}:host.link_bytes_per_s",
+            hint=f"give it with --set pods/{machine.pod.id}:host.link_bytes_per_s=NUMBER",
+        )
     return options
 
 

@@ -138,7 +138,7 @@ def _sequential(
 ) -> Part:
     part = replace(layout.partition, sequence_parallel=phase.kind == "prefill")  # decode repeats its few rows
     work = layer(engine.spec, group, phase, part, engine.precision)
-    block = tensor.block_time(
+    before, after = tensor.block_times(
         engine.fabric, placed.tensor, phase.tokens, engine.spec.hidden_count, sequence_parallel=phase.kind == "prefill"
     )
     dispatch: Num = 0.0
@@ -150,7 +150,7 @@ def _sequential(
     return Part(
         attention=_attention(engine, work, part, cores),
         feed_forward=engine.seconds(work.ffn),
-        tensor=np.where(layout.tensor > 1, blocks * block, 0.0) + _staged(engine, group, layout, phase),
+        tensor=np.where(layout.tensor > 1, blocks * (before + after), 0.0) + _staged(engine, group, layout, phase),
         dispatch=dispatch,
         combine=combine,
         hidden=0.0,

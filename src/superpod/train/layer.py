@@ -6,7 +6,7 @@ import numpy as np
 
 from superpod.catalog.model_spec import LayerGroup, MixtureOfExperts
 from superpod.parallel.axes import context, expert
-from superpod.parallel.axes.tensor import block_time, blocks_count, gather_time
+from superpod.parallel.axes.tensor import block_times, blocks_count
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import Groups
@@ -55,6 +55,8 @@ class Pass:
         return self.time_s - self.forward - self.weight
 
 
+WEIGHTS = " wgrad"  # how `workload.op.backward` names the gradient of a product's weights
+
 NOTHING = Pass(**dict.fromkeys(Pass.__dataclass_fields__, 0.0))
 
 
@@ -62,13 +64,13 @@ def layer_pass(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, 
     """Return one micro-batch on one layer, forward and backward."""
     work = layer(engine.spec, group, phase, layout.partition, engine.precision)
     forward = engine.seconds(work.operators)
-    gradients = tuple(item for op in work.operators for item in backward(op))
-    weight = engine.seconds(tuple(op for op in gradients if op.name.endswith(" wgrad")))
-    compute = forward + weight + engine.seconds(tuple(op for op in gradients if not op.name.endswith(" wgrad")))
+    kernels = _gradient_kernels(engine, work)
+    weight = kernels.weights
+    compute = forward + weight + kernels.inputs
     attention = both_ways(engine, tuple(op for op in work.operators if _is_core(op)))
     moving = both_ways(engine, tuple(op for op in work.operators if op.kind == ELEMENTWISE and not _is_core(op)))
     again = recomputed(engine, layout, work)
-    tensor = _tensor_times(engine, work, layout, phase, placed, weight)
+    tensor = _tensor_times(engine, work, layout, phase, placed, kernels)
     ring = _context_times(engine, group, layout, phase, placed, attention)
     sent, hidden = _expert_times(engine, group, layout, phase, placed, compute)
     return Pass(
@@ -82,6 +84,25 @@ def layer_pass(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, 
         hidden=hidden,
         forward=forward + tensor[0] + ring[0] + sent / 2.0,
         weight=weight,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Kernels:
+    """Seconds of a layer's backward kernels: gradients of inputs, of weights, and the column-parallel part of these."""
+
+    inputs: Num
+    weights: Num
+    columns: Num
+
+
+def _gradient_kernels(engine: Engine, work: LayerWork) -> _Kernels:
+    gradients = tuple(item for op in work.operators for item in backward(op))
+    of_weights = tuple(op for op in gradients if op.name.endswith(WEIGHTS))
+    return _Kernels(
+        inputs=engine.seconds(tuple(op for op in gradients if not op.name.endswith(WEIGHTS))),
+        weights=engine.seconds(of_weights),
+        columns=engine.seconds(tuple(op for op in of_weights if op.name.removesuffix(WEIGHTS) in COLUMN_PARALLEL)),
     )
 
 
@@ -130,27 +151,35 @@ def _is_core(op: Op) -> bool:
     return op.kind not in {GEMM, ELEMENTWISE} or op.name in {"scores", "softmax", "attention dropout", "values"}
 
 
+# Products whose inputs all tensor ranks need, so that the gradients of these inputs are reduced.
+COLUMN_PARALLEL = {"qkv", "q", "q up", "kv up", "ffn up", "shared expert up"}
+
+
 def _tensor_times(
-    engine: Engine, work: LayerWork, layout: Layout, phase: Phase, placed: Groups, weight: Num
+    engine: Engine, work: LayerWork, layout: Layout, phase: Phase, placed: Groups, kernels: "_Kernels"
 ) -> tuple[Num, Num]:
     """Return the exposed collectives of tensor ranks, forward and backward: around attention and a shared feed-forward.
 
-    The backward pass sends as much; full recompute sends the forward's again. Where inputs were not kept whole they are
-    gathered again beside the gradients of weights (arXiv 2205.05198, section 4.2.2). Beside products, step by step
-    round a ring or half by half, only the first step and what exceeds the products is exposed.
+    Forward they are bare, and full recompute sends them again. Backward, the gradients of inputs are reduced beside the
+    products of the weight gradients, and inputs that were not kept whole are gathered again beside those of the input
+    gradients, as Megatron-Core's column-parallel layers do by default (arXiv 2205.05198, section 4.2.2). With
+    `tensor_overlap`, step by step round a ring or half by half, only the first step and what exceeds the products is
+    exposed in either direction.
     """
-    fabric, hidden = engine.fabric, engine.spec.hidden_count
+    fabric, hidden, shared = engine.fabric, engine.spec.hidden_count, layout.sequence_parallel
     blocks = np.where(layout.tensor > 1, blocks_count(work.group, layout), 0.0)
-    block = block_time(fabric, placed.tensor, phase.tokens, hidden, sequence_parallel=layout.sequence_parallel)
-    sent = blocks * block
+    before, after = block_times(fabric, placed.tensor, phase.tokens, hidden, sequence_parallel=shared)
+    sent = blocks * (before + after)
+    link = fabric.tiers[0].link
     products = engine.seconds(tuple(op for op in work.operators if op.kind == GEMM and not _is_core(op)))
     steps = np.where(chosen(layout.tensor_overlap, "ring"), np.maximum(layout.tensor, 1.0), 2.0)
-    tax = fabric.tiers[0].link.overlap_tax_frac
-    beside = np.where(chosen(layout.tensor_overlap, "none"), sent, pipelined(sent, products, tax, steps))
-    gathers = layout.sequence_parallel & layout.gather_again & (np.asarray(layout.tensor) > 1)
-    gathered = np.where(gathers, blocks * gather_time(fabric, placed.tensor, phase.tokens, hidden), 0.0)
-    late = np.maximum(gathered - weight, 0.0)
-    return beside, beside * (1.0 + np.where(chosen(layout.recompute, "full"), 1.0, 0.0)) + late
+    stepped = pipelined(sent, products, link.collective_tax_frac, steps)
+    bare = chosen(layout.tensor_overlap, "none")
+    again = np.where(layout.gather_again, blocks * before, 0.0)
+    late = exposed(again, kernels.inputs, link.collective_tax_frac)
+    reduced = blocks * before + exposed(blocks * after, kernels.columns, link.collective_tax_frac) + late
+    forward = np.where(bare, sent, stepped)
+    return forward, np.where(bare, reduced, stepped) + np.where(chosen(layout.recompute, "full"), forward, 0.0)
 
 
 def _context_times(

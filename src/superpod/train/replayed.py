@@ -8,12 +8,13 @@ import numpy as np
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import groups
-from superpod.parallel.stages import layer_kinds, part_layers
+from superpod.parallel.stages import part_layers
 from superpod.train.layer import NOTHING, Pass, layer_pass
 from superpod.train.schedules import SCHEDULES
 from superpod.train.schedules.replay import Replay, replay
 from superpod.train.schedules.schedule import Column, Schedule
 from superpod.train.schedules.times import ChunkTimes
+from superpod.train.stage_layers import layer_kinds
 from superpod.train.step import (
     Pace,
     StepTime,
@@ -33,13 +34,13 @@ class Part:
 
     body: Pass
     layers_count: int
-    edge: float
-    waited: float
+    edge_s: float
+    waited_s: float
 
     @property
     def time_s(self) -> float:
         """All of it."""
-        return float(self.body.time_s) + self.edge + self.waited
+        return float(self.body.time_s) + self.edge_s + self.waited_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +99,12 @@ def replayed_step(engine: Engine, layout: Layout, batch: tuple[float, float]) ->
     slowest = Pace(
         layers_count=sum(part.layers_count for part in mine) / copies,
         body=body,
-        edge=sum(part.edge for part in mine) / copies,
-        waited=sum(part.waited for part in mine) / copies,
-        hops=transfers,
+        edge_s=sum(part.edge_s for part in mine) / copies,
+        waited_s=sum(part.waited_s for part in mine) / copies,
+        hops_s=transfers,
         others=NOTHING,
-        others_edge=0.0,
-        hop=hop,
+        others_edge_s=0.0,
+        hop_s=hop,
     )
     bubble = float(made.time_s) - passes * float(slowest.time_s)
     return assembled(engine, layout, batch, slowest, max(bubble, 0.0)), made
@@ -117,7 +118,7 @@ def _parts(
     phase = training_phase(layout.micro_batch, batch[1], layout.context, fused_attention=bool(layout.fused_attention))
     placed = groups(layout)
     passes = [layer_pass(engine, group, layout, phase, placed) for group in spec.layers]
-    ends, kinds = edges(engine, layout, phase), layer_kinds(spec)
+    ends, kinds = edges(engine, layout, phase, passes[-1]), layer_kinds(spec)
     counts = part_layers(spec.layers_count, layout, held)
     parts: list[Part] = []
     for place, count in enumerate(counts):
@@ -125,9 +126,9 @@ def _parts(
         body = NOTHING
         for kind, number in mine.items():
             body = body.plus(passes[kind].scaled(float(number)))
-        edge = float(ends.embedding) * (place == 0) + float(ends.head) * (place == len(counts) - 1)
+        edge = float(ends.embedding_s) * (place == 0) + float(ends.head_s) * (place == len(counts) - 1)
         waited = float(launch_wait(engine, layout, body, float(count)))
-        parts.append(Part(body=body, layers_count=count, edge=edge, waited=waited))
+        parts.append(Part(body=body, layers_count=count, edge_s=edge, waited_s=waited))
     return parts, float(hop_time(engine, layout, phase, placed))
 
 
@@ -135,7 +136,7 @@ def _times(
     parts: list[Part], held: np.ndarray[tuple[int, int], np.dtype[np.int64]], blocking: float, hop: float
 ) -> ChunkTimes:
     """Return seconds of each chunk: an edge is a third each way, and the host waits alike."""
-    thirds = [(part.edge + part.waited) / 3.0 for part in parts]
+    thirds = [(part.edge_s + part.waited_s) / 3.0 for part in parts]
     forward = np.array([float(part.body.forward) + third + blocking for part, third in zip(parts, thirds, strict=True)])
     backward = np.array(
         [float(part.body.backward) + third + blocking for part, third in zip(parts, thirds, strict=True)]

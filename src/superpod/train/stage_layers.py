@@ -91,6 +91,19 @@ def leading_groups(spec: ModelSpec) -> tuple[int, ...]:
     return tuple(rows) if 2 * count < spec.layers_count else ()
 
 
+def layer_kinds(spec: ModelSpec) -> list[int]:
+    """Return the group of each layer in order: leading dense layers first, the others mixed evenly."""
+    front = leading_groups(spec)
+    kinds = [row for row in front for _ in range(spec.layers[row].count)]
+    mixed = [
+        ((number + 0.5) / group.count, row)
+        for row, group in enumerate(spec.layers)
+        if row not in front
+        for number in range(group.count)
+    ]
+    return kinds + [row for _, row in sorted(mixed)]
+
+
 def _stage(spec: ModelSpec, name: str, stage: Num, layers: tuple[Num, Num], edges: tuple[Num, Num]) -> StageLayers:
     """Return a stage of `layers` = (all, leading ones), each dealt to its groups by their counts."""
     front = leading_groups(spec)

@@ -13,11 +13,14 @@ from superpod.parallel.place import Groups, groups
 from superpod.parallel.stages import stages
 from superpod.result import Num, Term, chosen, total
 from superpod.train.layer import NOTHING, Pass, both_ways, layer_pass
-from superpod.train.memory import parameter_share
+from superpod.train.offload import offload_traffic
 from superpod.train.overlap import exposed
 from superpod.train.schedules import SCHEDULES
+from superpod.train.stage_layers import copies_count
+from superpod.train.weights import parameter_share
 from superpod.workload.build import build
-from superpod.workload.phase import Phase, training_phase
+from superpod.workload.op import gemm
+from superpod.workload.phase import Phase, own_rows, training_phase
 from superpod.workload.precision import Precision
 
 # Per parameter: gradient norm 4, clipping 8, Adam reads 16 and writes 12, master to 16-bit weight 6, zeroed gradient 4.
@@ -29,31 +32,31 @@ UNSCALE_BYTES = 8.0  # fp16 also divides gradients by the loss scale and looks f
 class Edges:
     """Seconds of one micro-batch on the embedding and on the vocabulary projection with its loss, both directions."""
 
-    embedding: Num
-    head: Num
+    embedding_s: Num
+    head_s: Num
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pace:
     """The slowest stage, which the others wait for: its layers, what else it does, and what the others do on average.
 
-    `waited` is the time in which kernels wait for the host to launch them, `hops` that for neighbours' activations, of
-    which one transfer takes `hop`. `others_edge` holds what the others do and wait for beside their layers.
+    `waited_s` is the time in which kernels wait for the host to launch them, `hops_s` that for neighbours' activations;
+    one transfer takes `hop_s`. `others_edge_s` holds what the others do and wait for beside their layers.
     """
 
     layers_count: Num
     body: Pass
-    edge: Num
-    waited: Num
-    hops: Num
+    edge_s: Num
+    waited_s: Num
+    hops_s: Num
     others: Pass
-    others_edge: Num
-    hop: Num
+    others_edge_s: Num
+    hop_s: Num
 
     @property
     def time_s(self) -> Num:
         """One micro-batch on the slowest stage."""
-        return self.body.time_s + self.edge + self.waited + self.hops
+        return self.body.time_s + self.edge_s + self.waited_s + self.hops_s
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,7 +90,8 @@ def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> Ste
     phase = training_phase(layout.micro_batch, tokens, layout.context, fused_attention=bool(layout.fused_attention))
     placed, passes = groups(layout), micro_batches(layout, sequences)
     mean = mean_layer(engine, layout, phase, placed)
-    slowest = pace(engine, layout, mean, edges(engine, layout, phase), hop_time(engine, layout, phase, placed))
+    ends = edges(engine, layout, phase, mean)
+    slowest = pace(engine, layout, mean, ends, hop_time(engine, layout, phase, placed))
     return assembled(engine, layout, (sequences, tokens), slowest, bubble_time(layout, slowest, passes))
 
 
@@ -99,7 +103,7 @@ def assembled(engine: Engine, layout: Layout, batch: tuple[float, float], slowes
         _micro_batch_term(slowest).scaled(passes),
         Term(name="pipeline bubble", time_s=bubble),
         _data_term(engine, layout, placed, passes, slowest),
-        Term(name="optimizer update", time_s=_optimizer_time(engine, layout)),
+        *_host_terms(engine, layout, batch[1], passes, slowest),
     )
     return StepTime(
         term=term,
@@ -118,9 +122,9 @@ def kernel_bound(engine: Engine, layout: Layout, batch: tuple[float, float], sch
     passes = micro_batches(layout, batch[0])
     free = replace(engine, fabric=replace(engine.fabric, ideal=True))
     layer = mean_layer(free, replace(layout, recompute="none"), phase, groups(layout))
-    ends = edges(free, layout, phase)
+    ends = edges(free, layout, phase, layer)
     stage = layer.scaled(engine.spec.layers_count / layout.pipeline)
-    edge = (ends.embedding + ends.head) / layout.pipeline
+    edge = (ends.embedding_s + ends.head_s) / layout.pipeline
     idle: Num = np.inf
     for name in schedules:
         item = SCHEDULES[name]
@@ -140,10 +144,20 @@ def mean_layer(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> 
     return mean
 
 
-def edges(engine: Engine, layout: Layout, phase: Phase) -> Edges:
-    """Return what the first and the last stage do beside their layers."""
-    work = build(replace(engine.spec, layers=()), phase, layout.partition, engine.precision)
-    return Edges(embedding=both_ways(engine, work.embedding), head=both_ways(engine, work.head))
+def edges(engine: Engine, layout: Layout, phase: Phase, layer: Pass) -> Edges:
+    """Return what the first and the last stage do beside their layers.
+
+    Each multi-token-prediction layer adds a projection of two inputs to one, a layer like the last ones, and the loss
+    again (DeepSeek-V3, arXiv 2412.19437, section 2.2).
+    """
+    spec = engine.spec
+    work = build(replace(spec, layers=()), phase, layout.partition, engine.precision)
+    head = both_ways(engine, work.head)
+    if spec.mtp_layers_count:
+        rows, hidden, size = own_rows(phase, layout.partition), float(spec.hidden_count), (2.0, 2.0)
+        join = gemm("mtp projection", rows=rows, columns=hidden, depth=2.0 * hidden, dtype="bf16", element_bytes=size)
+        head = head + spec.mtp_layers_count * (both_ways(engine, (join,)) + layer.time_s + head)
+    return Edges(embedding_s=both_ways(engine, work.embedding), head_s=head)
 
 
 def hop_time(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> Num:
@@ -156,8 +170,8 @@ def hop_time(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> Nu
 def pace(engine: Engine, layout: Layout, layer: Pass, ends: Edges, hop: Num) -> Pace:
     """Return the slowest of the middle stages, the first with the embedding and the last with the vocabulary."""
     laid = stages(engine.spec.layers_count, layout)
-    first_edge = ends.embedding + np.where(laid.folded, ends.head, 0.0)
-    last_edge = np.where(laid.folded, first_edge, ends.head)
+    first_edge = ends.embedding_s + np.where(laid.folded, ends.head_s, 0.0)
+    last_edge = np.where(laid.folded, first_edge, ends.head_s)
     middle = laid.middle_count * layer.time_s
     first, last = laid.first_count * layer.time_s + first_edge, laid.last_count * layer.time_s + last_edge
     last_leads = (last >= first) & (last >= middle)
@@ -171,12 +185,13 @@ def pace(engine: Engine, layout: Layout, layer: Pass, ends: Edges, hop: Num) -> 
     return Pace(
         layers_count=count,
         body=body,
-        edge=edge,
-        waited=waited,
-        hops=hops_in_the_way(layout, hop),
+        edge_s=edge,
+        waited_s=waited,
+        hops_s=hops_in_the_way(layout, hop),
         others=layer.scaled(left),
-        others_edge=np.maximum(ends.embedding + ends.head - edge, 0.0) / others + waited * left / count,
-        hop=hop,
+        others_edge_s=np.maximum(ends.embedding_s + ends.head_s - edge, 0.0) / others
+        + waited * left / np.maximum(count, 1.0),
+        hop_s=hop,
     )
 
 
@@ -195,16 +210,16 @@ def bubble_time(layout: Layout, slowest: Pace, passes: Num) -> Num:
 
     The way through the stages and back takes a transfer at every boundary besides.
     """
-    forward = slowest.others.forward + slowest.others_edge / 3.0
-    weight = slowest.others.weight + slowest.others_edge / 3.0
-    backward = slowest.others.backward + slowest.others_edge / 3.0
+    forward = slowest.others.forward + slowest.others_edge_s / 3.0
+    weight = slowest.others.weight + slowest.others_edge_s / 3.0
+    backward = slowest.others.backward + slowest.others_edge_s / 3.0
     idle: Num = 0.0
     for name, schedule in SCHEDULES.items():
         here = chosen(layout.schedule, name)
         if np.any(here):
             spent = schedule.bubble_s(forward, backward, weight, layout.pipeline, layout.virtual, passes)
             idle = np.where(here, spent, idle)
-    return idle + 2.0 * (layout.pipeline - 1.0) * slowest.hop
+    return idle + 2.0 * (layout.pipeline - 1.0) * slowest.hop_s
 
 
 def launch_wait(engine: Engine, layout: Layout, body: Pass, layers: Num) -> Num:
@@ -225,12 +240,12 @@ def _micro_batch_term(slowest: Pace) -> Term:
         Term(name="matrix products", time_s=body.compute - body.attention - body.elementwise),
         Term(name="elementwise kernels", time_s=body.elementwise),
         Term(name="recompute", time_s=body.recompute),
-        Term(name="vocabulary projection", time_s=slowest.edge),
+        Term(name="vocabulary projection", time_s=slowest.edge_s),
         Term(name="tensor-parallel collectives", time_s=body.tensor),
         Term(name="context-parallel exchange", time_s=body.context),
         Term(name="expert all-to-all", time_s=body.expert),
-        Term(name="pipeline transfers", time_s=slowest.hops),
-        Term(name="host", time_s=slowest.waited),
+        Term(name="pipeline transfers", time_s=slowest.hops_s),
+        Term(name="host", time_s=slowest.waited_s),
     )
 
 
@@ -263,7 +278,7 @@ def _data_term(engine: Engine, layout: Layout, placed: Groups, passes: Num, slow
     gather = np.where(several, common.gather_s, 0.0) + np.where(wide, routed.gather_s, 0.0)
     reduce = np.where(several, common.reduce_s, 0.0) + np.where(wide, routed.reduce_s, 0.0)
     layers = np.maximum(slowest.layers_count, 1.0)
-    tax = engine.fabric.tiers[-1].link.overlap_tax_frac
+    tax = engine.fabric.tiers[-1].link.collective_tax_frac
     free = np.maximum(slowest.body.time_s - slowest.body.hidden, 0.0)
     ahead = np.maximum(slowest.body.forward - slowest.body.hidden / 2.0, 0.0)
     behind = free - np.minimum(ahead, free)
@@ -276,10 +291,29 @@ def _data_term(engine: Engine, layout: Layout, placed: Groups, passes: Num, slow
     return Term(name="data-parallel collectives", time_s=np.where(chosen(layout.overlap, "none"), bare, shown))
 
 
+def _host_terms(engine: Engine, layout: Layout, tokens: float, passes: Num, slowest: Pace) -> tuple[Term, ...]:
+    """Return the optimizer's update, and what offloading leaves exposed of the traffic with host memory.
+
+    Weights and activations travel beside the kernels of a micro-batch by copy engines, which take nothing from them;
+    the optimizer's state beside its update. Both directions run at once. Where the way to host memory is not published,
+    offloading takes for ever.
+    """
+    update = _optimizer_time(engine, layout)
+    if not np.any(layout.offload != "none"):
+        return (Term(name="optimizer update", time_s=update),)
+    moved = offload_traffic(engine.spec, layout, tokens)
+    rate = engine.host.bytes_per_s or 1e-300
+    each = np.maximum(moved.in_micro_bytes, moved.out_micro_bytes) / rate
+    once = np.maximum(moved.in_step_bytes, moved.out_step_bytes) / rate
+    shown = passes * np.maximum(each - slowest.body.time_s, 0.0) + np.maximum(once - update, 0.0)
+    return Term(name="optimizer update", time_s=update), Term(name="host memory transfers", time_s=shown)
+
+
 def _optimizer_time(engine: Engine, layout: Layout) -> Num:
     """Return the seconds of the Adam update of the parameters that a rank owns."""
     share, sharded = parameter_share(engine.spec, layout), chosen(layout.zero, "1", "2", "3")
-    owned = share.common / np.where(sharded, layout.sharing, 1.0)
-    owned = owned + share.experts / np.where(sharded, layout.expert_sharing, 1.0)
+    copies = copies_count(layout)  # each is updated once, its state sharded over both
+    owned = share.common / np.where(sharded, layout.sharing * copies, 1.0)
+    owned = owned + share.experts / np.where(sharded, layout.expert_sharing * copies, 1.0)
     each = UPDATE_BYTES + (UNSCALE_BYTES if engine.precision.loss_scaling else 0.0)
     return owned * each / (engine.device.calibration.memory_frac * engine.device.memory_bytes_per_s)

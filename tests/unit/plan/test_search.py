@@ -1,6 +1,7 @@
 """Searches against brute force, and what a larger or pinned space must not do."""
 
 import itertools
+from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
@@ -9,10 +10,11 @@ import pytest
 from superpod.catalog.load import Catalogue
 from superpod.errors import InfeasibleError, ScenarioError
 from superpod.parallel.layout import Layout, legal
-from superpod.plan import explain_serve, explain_train, serve_search, train_search
+from superpod.plan import explain_serve, explain_train, serve_search, train_search, train_space
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.serve.batching import slots
+from superpod.train.replayed import replayed_step
 
 CATALOGUE = Catalogue()
 WORK = Training(batch_sequences=128, sequence_tokens=2048)
@@ -22,36 +24,54 @@ def made(model: str, pod: str, cards: int, work: Training | Serving = WORK) -> M
     return machine(CATALOGUE, Scenario(model=model, pod=pod, work=work, cards=cards))
 
 
-@pytest.mark.parametrize(("model", "cards"), [("llama-2-7b", 8), ("mixtral-8x7b", 16)])
-def test_the_best_training_layout_is_that_of_brute_force(model: str, cards: int) -> None:
-    system = made(model, "hgx-h100", cards)
-    found = train_search.search(system, WORK, {"context": 1.0})
-    spec = system.spec
-    axes = {
-        "tensor": [1, 2, 4, 8, 16],
-        "pipeline": sorted({1, 2, 4, 8, 16} | set(train_search.divisors(spec.layers_count, cards))),
-        "virtual": [1, 2, 4],
-        "expert": [1, 2, 4, 8] if model.startswith("mixtral") else [1],
-        "micro_batch": [1, 2, 4],
-    }
-    best = np.inf
+def every_layout(system: Machine, work: Training, whole: train_space.Space) -> Iterator[Layout]:
+    """Yield every layout that may run, one by one, from the shapes of the model and the size of the machine alone."""
+    spec, cards = system.spec, system.ranks_count
+    shapes = {"heads": train_space.heads(spec), "layers": spec.layers_count, "experts": train_space.experts(spec)}
+    axes = {name: sorted(set(values.tolist())) for name, values in whole.degrees.items() if name in train_space.DEGREES}
     for values in itertools.product(*axes.values()):
-        degrees = dict(zip(axes, map(float, values), strict=True))
-        data = cards // int(degrees["tensor"] * degrees["pipeline"])
-        for choice in train_search.choices(spec, {}):
-            layout = Layout(**degrees, data=float(data), **choice)
-            fits = data >= 1 and bool(
-                legal(
-                    layout, heads=train_search.heads(spec), layers=spec.layers_count, experts=train_search.experts(spec)
-                )
-            )
-            if not fits or layout.micro_batch * data > WORK.batch_sequences or layout.ranks_count < cards / 2:
-                continue
-            step, memory = train_search.price(system, WORK, layout)
-            if memory.total_bytes <= system.device.memory_bytes:
-                best = min(best, float(step.time_s))
+        degrees = dict(zip(axes, values, strict=True))
+        data = cards // int(degrees["tensor"] * degrees["context"] * degrees["pipeline"])
+        for words in itertools.product(*whole.choices.values()):
+            layout = Layout(**degrees, data=float(data), **dict(zip(whole.choices, words, strict=True)))
+            passes = work.batch_sequences / (data * layout.micro_batch) if data else 0.0
+            if passes >= 1.0 and bool(legal(layout, **shapes)) and bool(train_search.runnable(layout, np.ceil(passes))):
+                yield layout
+
+
+SMALL: list[tuple[str, int, str, dict[str, float | str]]] = [
+    ("llama-2-7b", 8, "standard", {"micro_batch": 1.0}),
+    ("mixtral-8x7b", 16, "standard", {"micro_batch": 1.0, "zero": "1", "pipeline": 4.0}),
+    (
+        "llama-2-7b",
+        4,
+        "deep",
+        {"micro_batch": 1.0, "zero": "1", "recompute": "full", "order": "tp-cp-dp-pp", "offload": "none"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("model", "cards", "depth", "fixed"), SMALL)
+def test_the_best_training_layout_is_that_of_brute_force(
+    model: str, cards: int, depth: str, fixed: dict[str, float | str]
+) -> None:
+    work = Training(batch_sequences=32, sequence_tokens=2048)
+    system = made(model, "hgx-h100", cards, work)
+    whole = train_space.space(system, work, fixed, depth)
+    priced = [
+        (float(step.time_s), layout)
+        for layout in every_layout(system, work, whole)
+        for step, memory in [train_search.price(system, work, layout)]
+        if memory.total_bytes <= system.device.memory_bytes
+    ]
+    found = train_search.search(system, work, fixed, depth)
     assert found.best is not None
-    assert float(found.best.step.time_s) == pytest.approx(best, rel=1e-12)
+    assert found.feasible_count <= len(priced)  # rows that kernels alone rule out are not priced
+    least = min(time for time, _ in priced)
+    assert train_search.screened_s(system, work, whole) == pytest.approx(least)
+    near = [layout for time, layout in priced if time <= 1.15 * least]
+    exact = min(float(replayed_step(system.engine, layout, (32.0, 2048.0))[0].time_s) for layout in near)
+    assert found.best.time_s == pytest.approx(exact, rel=1e-9)
 
 
 def test_more_cards_never_lower_training_throughput() -> None:

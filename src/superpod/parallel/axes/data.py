@@ -9,7 +9,6 @@ from superpod.fabric.tiers import Fabric, Group
 from superpod.parallel.layout import Layout
 from superpod.result import Num, chosen
 
-GRADIENT_BYTES = 4.0  # main gradients in fp32
 PARAMETER_BYTES = 2.0
 
 
@@ -28,7 +27,7 @@ def traffic(fabric: Fabric, group: Group, parameters: Num, layout: Layout) -> Tr
     `shard` ranks of the group share (HSDP, arXiv 2304.11277, section 3.2.2), they gather and scatter among themselves,
     and the replicas all-reduce the shards.
     """
-    gradients, weights = parameters * GRADIENT_BYTES, parameters * PARAMETER_BYTES
+    gradients, weights = parameters * layout.gradient_bytes, parameters * PARAMETER_BYTES
     plain = chosen(layout.zero, "0")
     sharing = np.where(np.asarray(layout.shard) > 0.0, np.minimum(layout.shard, group.size), group.size)
     shards = Group(size=sharing, stride=group.stride)

@@ -17,21 +17,22 @@ from superpod.result import Flag, Num
 ELEMENT_BYTES = 2.0  # activations travel in 16 bits
 
 
-def block_time(fabric: Fabric, group: Group, tokens: Num, hidden: int, *, sequence_parallel: Flag) -> Num:
-    """Return the time of the collectives around one tensor-parallel block (attention or feed-forward), one direction.
+def block_times(fabric: Fabric, group: Group, tokens: Num, hidden: int, *, sequence_parallel: Flag) -> tuple[Num, Num]:
+    """Return what gathers before one tensor-parallel block (attention or feed-forward) and what reduces after it.
 
-    Without sequence parallelism one all-reduce of the activations; with it an all-gather before and a reduce-scatter
-    after. The backward pass sends the same.
+    Without sequence parallelism nothing and an all-reduce of the activations; with it an all-gather and a
+    reduce-scatter. The backward pass sends the same.
     """
     message = tokens * hidden * ELEMENT_BYTES
     scattered: Num = 0.0
     reduced: Num = 0.0
+    gathered: Num = 0.0
     if np.any(sequence_parallel):
-        gather = gather_time(fabric, group, tokens, hidden)
-        scattered = gather + collective_time("reduce_scatter", fabric, group, message)
+        gathered = gather_time(fabric, group, tokens, hidden)
+        scattered = collective_time("reduce_scatter", fabric, group, message)
     if not np.all(sequence_parallel):
         reduced = collective_time("all_reduce", fabric, group, message)
-    return np.where(sequence_parallel, scattered, reduced)
+    return np.where(sequence_parallel, gathered, 0.0), np.where(sequence_parallel, scattered, reduced)
 
 
 def gather_time(fabric: Fabric, group: Group, tokens: Num, hidden: int) -> Num:
