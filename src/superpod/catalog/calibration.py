@@ -24,6 +24,7 @@ class GemmFit:
     `latency_depth_count` and grows with the depth to `latency_power`. `join_power` is that of the smooth maximum.
     `power_loss_frac` is how much longer products of many milliseconds take than their rate says, 0 where not known;
     half of it is lost at `power_s`, which is assumed: about what a power controller takes to lower clocks.
+    `steady_loss_frac` is what products lose that follow one another for seconds, where `power_loss_frac` does not say.
     """
 
     peak_frac: float
@@ -37,6 +38,7 @@ class GemmFit:
     join_power: float
     power_loss_frac: float = 0.0
     power_s: float = 1e-3
+    steady_loss_frac: float | None = None
 
 
 @record
@@ -87,10 +89,10 @@ class Calibration:
     a format has none). `attention` and `decode` read and write a cache; `latent_` is latent attention: expanded over
     many rows, absorbed in decode. `narrow_decode` is decode over 8-bit caches in engines whose kernels for them differ,
     by engine. `training_attention` has no cache, and `backward_peak_frac` is its share backward; `earlier_attention`
-    are generations of its kernels before, by name.
-    `memory_frac` is the share of bandwidth that elementwise kernels reach, `softmax_memory_frac` that of unfused
-    softmax; `kernel_s` is what one of them costs before it does any work, captured in a graph. `borrowed_from` names
-    the relative whose measurements stand in.
+    are generations of its kernels before, by name. `chip_spread_frac` is how far chips of one kind lie apart under a
+    steady load, a standard deviation: none where clocks stay at their maximum. `memory_frac` is the share of bandwidth
+    that elementwise kernels reach, `softmax_memory_frac` that of unfused softmax; `kernel_s` is what one of them costs
+    before it does any work, captured in a graph. `borrowed_from` names the relative whose measurements stand in.
     """
 
     id: str
@@ -110,6 +112,7 @@ class Calibration:
     band_frac: float
     narrow_decode: Mapping[str, DecodeFit] = field(default_factory=dict)
     earlier_attention: Mapping[str, AttentionFit] = field(default_factory=dict)
+    chip_spread_frac: float = 0.0
     borrowed_from: str = ""
     note: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)

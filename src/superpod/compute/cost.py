@@ -15,9 +15,6 @@ from superpod.errors import NoBasisError
 from superpod.result import Num
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, FULL, GEMM, LATENT, SOFTMAX, Op
 
-# Formats whose `power_loss_frac` is the power limit's alone; of narrower ones it also holds how kernels fill the chip.
-POWER_BOUND = ("bf16",)
-
 
 def op_time(op: Op, device: Device) -> Num:
     """Return t = (t_engine^p + t_memory^p + t_wave^p)^(1/p) + kernels x kernel_s, by the kind's curve.
@@ -25,14 +22,13 @@ def op_time(op: Op, device: Device) -> Num:
     The smooth maximum stands for the imperfect overlap of arithmetic and transfers near the ridge; it is never below
     any of its terms, so never below the roofline (Williams et al. 2009, doi:10.1145/1498765.1498785).
     """
-    fits, bandwidth = device.calibration, device.memory_bytes_per_s
+    fits, bandwidth, slowest = device.calibration, device.memory_bytes_per_s, 1.0 + device.lag_frac
     if op.kind == GEMM:
         fit, quantises = product_fit(op, fits)
-        steady = device.steady and op.dtype in POWER_BOUND
-        spent = product_time(fit, op, device.matrix_flop_per_s[op.dtype], bandwidth, steady=steady)
+        spent = product_time(fit, op, device.matrix_flop_per_s[op.dtype] / slowest, bandwidth, steady=device.steady)
         return spent if quantises else spent + quantising_time(op, device)
     if op.kind == ATTENTION:
-        return attention_time(attention_fit(op, device), op, device.matrix_flop_per_s[op.dtype], bandwidth)
+        return attention_time(attention_fit(op, device), op, device.matrix_flop_per_s[op.dtype] / slowest, bandwidth)
     if op.kind == DECODE_ATTENTION:
         return decode_time(decode_fit(op, device), op, device.matrix_flop_per_s[op.dtype], bandwidth)
     share = fits.softmax_memory_frac if op.kind == SOFTMAX else fits.memory_frac

@@ -39,19 +39,29 @@ def product_engine(fit: GemmFit, op: Op, flop_per_s: Num) -> Num:
     return 2.0 * op.groups * rows * columns * depth / (fit.peak_frac * flop_per_s)
 
 
-def throttled(fit: GemmFit, engine_s: Num, *, steady: bool = False) -> Num:
-    """Return t (1 + loss t / (t + t_power)): an engine at work for longer meets the power limit, and clocks fall.
+# Formats whose `power_loss_frac` is the power limit's alone; of narrower ones it also holds how kernels fill the chip.
+POWER_BOUND = ("bf16",)
 
-    Under a `steady` load of products, one after another for seconds, all of them meet it: t (1 + loss).
-    """
-    if steady:
-        return engine_s * (1.0 + fit.power_loss_frac)
+
+def throttled(fit: GemmFit, engine_s: Num) -> Num:
+    """Return t (1 + loss t / (t + t_power)): an engine at work for longer meets the power limit, and clocks fall."""
     return engine_s * (1.0 + fit.power_loss_frac * engine_s / (engine_s + fit.power_s))
+
+
+def steadily(fit: GemmFit, engine_s: Num, dtype: str) -> Num:
+    """Return t (1 + loss) under a steady load, in which products of any length meet the power limit.
+
+    The loss is the fit's own for a steady load, else its loss for long products where that is the power limit's.
+    """
+    if fit.steady_loss_frac is not None:
+        return engine_s * (1.0 + fit.steady_loss_frac)
+    return engine_s * (1.0 + fit.power_loss_frac) if dtype in POWER_BOUND else throttled(fit, engine_s)
 
 
 def product_time(fit: GemmFit, op: Op, flop_per_s: Num, bytes_per_s: Num, *, steady: bool = False) -> Num:
     """Return the seconds of (grouped) products: join of engine, memory and one wave over the depth, plus the launch."""
-    engine = throttled(fit, product_engine(fit, op, flop_per_s), steady=steady)
+    alone = product_engine(fit, op, flop_per_s)
+    engine = steadily(fit, alone, op.dtype) if steady else throttled(fit, alone)
     memory = op.traffic_bytes / (fit.memory_frac * bytes_per_s)
     single = wave(fit.kernel_s, op.depth, fit.latency_depth_count, fit.latency_power)
     return join(fit.join_power, engine, memory, single) + op.kernels_count * fit.kernel_s

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from statistics import NormalDist
 from typing import Protocol
 
 from superpod.catalog.calibration import Calibration
@@ -31,8 +32,9 @@ class OperatorTable(Protocol):
 class Device:
     """What a kernel needs to know of the rank that runs it; `engine` names whose kernels run, where that is known.
 
-    `steady` says that products follow one another for seconds, as in training, and `attention` which earlier generation
-    of attention kernels training runs, the newest where empty.
+    `steady` says that products follow one another for seconds, as in training, where `lag_frac` is how much slower than
+    the middle one the slowest of all chips is, for which the others wait. `attention` names the earlier generation of
+    attention kernels that training runs, the newest where empty.
     """
 
     matrix_flop_per_s: Mapping[str, float]
@@ -42,6 +44,7 @@ class Device:
     table: OperatorTable | None = None
     engine: str = ""
     steady: bool = False
+    lag_frac: float = 0.0
     attention: str = ""
 
 
@@ -59,6 +62,15 @@ def device(
         / ranks_per_chip,
         calibration=calibration,
     )
+
+
+def lag(spread_frac: float, chips: float) -> float:
+    """Return how much slower than the middle the slowest of n chips is: spread x z, z = Phi^-1((n - 3/8) / (n + 1/4)).
+
+    The expected maximum of n normal numbers (Blom 1958, *Statistical Estimates and Transformed Beta-Variables*); every
+    chip of a synchronous step waits for the slowest.
+    """
+    return spread_frac * NormalDist().inv_cdf((chips - 0.375) / (chips + 0.25)) if chips > 1.0 else 0.0
 
 
 def visible_bytes(reader: FactReader, chip: Chip) -> float:

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,14 @@ from typing import Any
 from superpod.catalog.read import Tree, read_toml
 
 SOFTWARE = Path(__file__).parent / "software.toml"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trainer:
+    """The release of the catalogue that a training source ran, empty for a current one, and how gradients travel."""
+
+    software: str = ""
+    gradient_bytes: float = 4.0
 
 
 def software_of(config: Mapping[str, Any], hardware: str) -> tuple[str, str]:
@@ -46,17 +55,12 @@ def nearest(engine: Tree, text: str) -> tuple[str, str]:
     return found, "" if distance == 0.0 else f"{engine['name']} {release[0]}.{release[1]} as {found}"
 
 
-def trainer(title: str, table: str, model: str) -> str:
-    """Return the release of the catalogue that a training source ran, empty for a current one."""
-    rows = _tree()["trainers"]
-    return next(
-        (
-            str(row["software"])
-            for row in rows
-            if row["title"] in title and row.get("table", "") in table and model in row.get("models", (model,))
-        ),
-        "",
-    )
+def trainer(title: str, table: str, model: str) -> Trainer:
+    """Return what rows say of a training source, by its title, table and model; the first that fits counts."""
+    for row in _tree()["trainers"]:
+        if row["title"] in title and row.get("table", "") in table and model in row.get("models", (model,)):
+            return Trainer(software=row.get("software", ""), gradient_bytes=float(row.get("gradient_bytes", 4.0)))
+    return Trainer()
 
 
 def unfused(calibration: str) -> bool:

@@ -67,7 +67,7 @@ def run_of(catalogue: Catalogue, point: Point) -> Run:
         raise NoBasisError(f"only the bare chip {place.chip} is in the catalogue", where="hardware")
     spec = model_of(catalogue, point.model)
     work = work_of(point)
-    software = trainer(point.title, point.table, spec.name)
+    software = trainer(point.title, point.table, spec.name).software
     scenario = Scenario(model=spec.id, pod=place.pod, work=work, cards=max(round(place.cards), 1), software=software)
     precision = precision_of(point.config)
     made = machine(catalogue_at(catalogue, place), scenario, spec=spec, precision=precision)

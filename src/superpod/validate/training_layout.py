@@ -9,13 +9,16 @@ from superpod.errors import NoBasisError
 from superpod.parallel.layout import Layout
 from superpod.validate.formats import meaning
 from superpod.validate.point import Point
+from superpod.validate.software import trainer
 from superpod.validate.values import number
 from superpod.workload.precision import PRECISIONS, Precision
 
 MICRO_BATCH = ("mbs", "micro_batch", "micro_batch_size", "local_batch", "local_batch_size", "batch_per_gpu")
 SHARDED = re.compile(r"fsdp|fully sharded|zero-?3", re.IGNORECASE)
 EXPERTS_HIDDEN = re.compile(r"(all-to-all|a2a|ep)\b[^,;]*(overlap|hidden)", re.IGNORECASE)
+NARROW_GRADIENTS = re.compile(r"bf16 grad(ient)?s? reduc", re.IGNORECASE)
 DATA_HIDDEN = re.compile(r"overlap|prefetch|latency-hiding|hidden|defaults", re.IGNORECASE)
+TENSOR_HIDDEN = re.compile(r"(?<!no )\bTP\b[^;.]*overlap", re.IGNORECASE)
 NOTHING_HIDDEN = re.compile(r"^(none|no overlap|off)", re.IGNORECASE)
 FLASH = re.compile(r"flash|fused attention|sdpa|triton", re.IGNORECASE)
 
@@ -55,6 +58,7 @@ def layout_of(point: Point, spec: ModelSpec, ranks: float, *, old_kernels: bool)
     zero = zero_of(point)
     unfused = old_kernels and plain and zero != "3" and not FLASH.search(text_of(point))
     shares_sequence = config.get("sequence_parallel")
+    ran = trainer(point.title, point.table, spec.name)
     return Layout(
         tensor=tensor,
         context=context,
@@ -62,11 +66,13 @@ def layout_of(point: Point, spec: ModelSpec, ranks: float, *, old_kernels: bool)
         virtual=virtual_of(config, pipeline),
         data=data,
         expert=(number(config, "ep") or 1.0) if moe else 1.0,
-        expert_tensor=(number(config, "etp") or 1.0) if moe else 1.0,
+        expert_tensor=(number(config, "etp") or tensor) if moe else 1.0,
         micro_batch=micro_batch,
+        gradient_bytes=2.0 if NARROW_GRADIENTS.search(text_of(point)) else ran.gradient_bytes,
         zero=zero,
         recompute=recompute_of(point),
         overlap=overlap_of(point, moe=moe),
+        tensor_overlap="ring" if tensor > 1.0 and TENSOR_HIDDEN.search(text_of(point)) else "none",
         context_kind="ulysses" if re.search("all-to-all|a2a|ulysses", str(config.get("cp_comm")).lower()) else "ring",
         sequence_parallel=bool(shares_sequence) if shares_sequence is not None else not unfused,
         fused_attention=not unfused,
