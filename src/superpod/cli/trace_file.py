@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from superpod.cli.wording import count
 from superpod.errors import SuperpodError
-from superpod.train.timeline import COMPUTE, DATA, OPTIMIZER, PIPELINE, STREAMS, WORDS
+from superpod.train.timeline import COMPUTE, DATA, PIPELINE, STREAMS, WORDS
 
 if TYPE_CHECKING:
     from superpod.train.timeline import Gap, Spans, StepTimeline
@@ -165,7 +165,7 @@ def _span(row: Row, *, chunks: bool) -> Event:
 def label(row: Row, *, chunks: bool) -> str:
     """Return the name of a span; Perfetto gives one colour to names that differ in their numbers alone."""
     name = WORDS[row.kind]
-    if row.stream in {DATA, OPTIMIZER}:
+    if row.stream >= DATA:
         return name
     block = f"{name} {row.micro_batch}" + (f" chunk {row.chunk}" if chunks else "")
     if row.stream == COMPUTE:

@@ -1,5 +1,6 @@
 """A training step as a picture: what every stage does when, stream by stream."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,17 +11,25 @@ from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import groups
 from superpod.result import chosen
-from superpod.train.memory import parameter_share
 from superpod.train.replayed import Staged, replayed_step, staged
 from superpod.train.schedules.replay import replay
 from superpod.train.schedules.schedule import BACKWARD, FORWARD, FULL, KINDS, WEIGHT, Column
 from superpod.train.schedules.times import Seconds
-from superpod.train.step import StepTime
+from superpod.train.weights import parameter_share
 
-STREAMS = ("compute", "tensor", "context", "expert", "pipeline", "data", "optimizer")
-COMPUTE, TENSOR, CONTEXT, EXPERT, PIPELINE, DATA, OPTIMIZER = range(len(STREAMS))
-WORDS = (*KINDS, "host wait", "parameter gather", "gradient reduction", "exposed collectives", "optimizer update")
-HOST, GATHER, REDUCE, EXPOSED, UPDATE = range(len(KINDS), len(WORDS))
+STREAMS = ("compute", "tensor", "context", "expert", "pipeline", "data", "optimizer", "offload")
+COMPUTE, TENSOR, CONTEXT, EXPERT, PIPELINE, DATA, OPTIMIZER, OFFLOAD = range(len(STREAMS))
+WORDS = (
+    *KINDS,
+    "host wait",
+    "parameter gather",
+    "gradient reduction",
+    "data-parallel collectives",
+    "optimizer update",
+    "host memory transfers",
+)
+HOST, GATHER, REDUCE, EXPOSED, UPDATE, MOVE = range(len(KINDS), len(WORDS))
+AFTER = ((DATA, EXPOSED), (OPTIMIZER, UPDATE), (OFFLOAD, MOVE))  # terms of a step that follow the replay
 STAGE_EVENTS = 2_000  # blocks of a stage that a timeline holds, and of all stages
 ALL_EVENTS = 64_000
 PARTS = ((COMPUTE, -1), (TENSOR, -1), (CONTEXT, -1), (EXPERT, -1), (PIPELINE, -1), (COMPUTE, HOST))  # of a block
@@ -127,12 +136,13 @@ def step_timeline(
     table = _parts_of_blocks(base, free)
     limit = min(stage_events_count, ALL_EVENTS // len(base.held))
     blocks, gap = _shown(base, table.sum(axis=0), limit)
-    shown, update = (_leaf(step, name) for name in ("data-parallel collectives", "optimizer update"))
+    leaves = {leaf.name: float(leaf.time_s) for leaf in step.term.leaves()}
+    shown, update = (leaves.get(WORDS[kind], 0.0) for kind in (EXPOSED, UPDATE))
     pieces = [
         *_inside(base, blocks, table),
         _hops(base, blocks),
         *_beside(blocks, base, _hidden_data(engine, layout, base, shown)),
-        *_after(blocks, shown, update),
+        *_after(blocks, leaves),
     ]
     spans = _together(pieces)
     return StepTimeline(
@@ -148,17 +158,13 @@ def step_timeline(
     )
 
 
-def _leaf(step: StepTime, name: str) -> float:
-    return float(sum(float(leaf.time_s) for leaf in step.term.leaves() if leaf.name == name))
-
-
 def _parts_of_blocks(base: Staged, free: Staged) -> Seconds:
     """Return seconds of each of `PARTS`, shape (parts, kinds, stages, chunks).
 
     `free` has a fabric that costs nothing: its forward pass is kernels alone.
     """
     body = {name: np.array([float(getattr(part.body, name)) for part in base.parts]) for name in _FIELDS}
-    third, waited = (np.array([getattr(part, name) / 3.0 for part in base.parts]) for name in ("edge", "waited"))
+    third, waited = (np.array([getattr(part, name) / 3.0 for part in base.parts]) for name in ("edge_s", "waited_s"))
     kernels = np.minimum([float(part.body.forward) for part in free.parts], body["forward"])
     sent, others = body["expert"] / 2.0, body["tensor"] + body["context"]
     ahead = np.clip(body["forward"] - kernels - sent, 0.0, others)
@@ -196,28 +202,39 @@ def _shown(base: Staged, own_s: Seconds, limit: int) -> tuple[_Blocks, Gap | Non
     few = 3 * count * held / chains <= limit or schedule.affine
     made = replay(schedule, base.times, chunks, count, fold=not few)
     line, more = made.timeline, count - made.replayed_count
-    low, high = _cut(line.start_s, line.end_s, limit * stages, halves=more > 0)
-    after = line.start_s >= high
-    later = np.where(after, float(made.makespan_s) - float(np.max(line.end_s)), 0.0)
-    chain, number = np.divmod(line.micro_batch, made.replayed_count // chains)
     blocks = _one_by_one(
         _Blocks(
             stage=line.stage,
             chunk=line.chunk,
-            micro_batch=chain * (count // chains) + number + np.where(after, more // chains, 0),
+            micro_batch=line.micro_batch,
             kind=line.kind,
-            start_s=line.start_s + later,
-            end_s=line.end_s + later,
-            done_s=line.end_s + later,
+            start_s=line.start_s,
+            end_s=line.end_s,
+            done_s=line.end_s,
         ),
         own_s,
     )
+    low, high = _cut(blocks.start_s, blocks.end_s, limit * stages, halves=more > 0)
     if not more and low >= high:
         return blocks, None
-    left = (line.start_s >= low) & ~after & (line.stage == 0)
-    omitted = int(np.max(np.bincount(line.kind[left] * held + line.chunk[left]), initial=0)) * chains + more
-    gap = Gap(start_s=low, end_s=high + float(np.max(later)), micro_batches_count=omitted)
-    return blocks.keep(after | (line.start_s < low)), gap
+    before, after = blocks.start_s < low, blocks.start_s >= high
+    left = ~before & ~after & (blocks.stage == 0)
+    omitted = int(np.max(np.bincount(blocks.kind[left] * held + blocks.chunk[left]), initial=0)) * chains + more
+    later = float(made.makespan_s) - float(np.max(blocks.end_s))
+    gap = Gap(start_s=low, end_s=high + later, micro_batches_count=omitted)
+    return _moved(blocks, after, later, more).keep(before | after), gap
+
+
+def _moved(blocks: _Blocks, rows: Flags, later_s: float, more: int) -> _Blocks:
+    """Return blocks of which some are those of later micro-batches."""
+    moved = np.where(rows, later_s, 0.0)
+    return replace(
+        blocks,
+        micro_batch=blocks.micro_batch + np.where(rows, more, 0),
+        start_s=blocks.start_s + moved,
+        end_s=blocks.end_s + moved,
+        done_s=blocks.done_s + moved,
+    )
 
 
 def _cut(start_s: Seconds, end_s: Seconds, most: int, *, halves: bool) -> tuple[float, float]:
@@ -350,15 +367,17 @@ def _beside(blocks: _Blocks, base: Staged, hidden: tuple[tuple[float, bool], ...
     return made
 
 
-def _after(blocks: _Blocks, shown_s: float, update_s: float) -> list[Spans]:
-    """Return what each stage does after its last block: exposed collectives, then the update."""
+def _after(blocks: _Blocks, leaves: Mapping[str, float]) -> list[Spans]:
+    """Return what each stage does after its last block, one after the other."""
     rows = np.append(blocks.stage[1:] != blocks.stage[:-1], True)
     last = replace(blocks.keep(rows), micro_batch=np.full(rows.sum(), -1), chunk=np.full(rows.sum(), -1))
-    middle = last.done_s + shown_s
-    return [
-        _spans(last, DATA, last.done_s, middle, kind=EXPOSED),
-        _spans(last, OPTIMIZER, middle, middle + update_s, kind=UPDATE),
-    ]
+    made: list[Spans] = []
+    start = last.done_s
+    for stream, kind in AFTER:
+        end = start + leaves.get(WORDS[kind], 0.0)
+        made.append(_spans(last, stream, start, end, kind=kind))
+        start = end
+    return made
 
 
 def _together(pieces: list[Spans]) -> Spans:

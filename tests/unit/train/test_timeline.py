@@ -10,7 +10,19 @@ from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Training
 from superpod.train.replayed import replayed_step
 from superpod.train.schedules import SCHEDULES
-from superpod.train.timeline import COMPUTE, DATA, EXPERT, HOST, OPTIMIZER, PIPELINE, TENSOR, Spans, step_timeline
+from superpod.train.timeline import (
+    COMPUTE,
+    DATA,
+    EXPERT,
+    HOST,
+    OFFLOAD,
+    OPTIMIZER,
+    PIPELINE,
+    REDUCE,
+    TENSOR,
+    Spans,
+    step_timeline,
+)
 
 CATALOGUE = Catalogue()
 DENSE = (("gpipe", 1.0), ("1f1b", 1.0), ("1f1b", 3.0), ("zb-h1", 1.0), ("zb-h2", 1.0), ("zb-v", 2.0), ("dualpipe", 1.0))
@@ -68,7 +80,7 @@ def test_streams_of_the_busiest_stage_sum_to_the_breakdown() -> None:
     assert spent(spans, 8, spans.stream == OPTIMIZER)[0] == pytest.approx(leaves["optimizer update"], rel=1e-9)
 
 
-@pytest.mark.parametrize(("schedule", "virtual"), [("1f1b", 1.0), ("1f1b", 3.0), ("zb-v", 2.0)])
+@pytest.mark.parametrize(("schedule", "virtual"), [("1f1b", 1.0), ("1f1b", 3.0), ("zb-v", 2.0), ("dualpipe", 1.0)])
 def test_what_a_long_step_shows_is_where_the_whole_one_has_it(schedule: str, virtual: float) -> None:
     engine, layout, batch = made("gpt3-175b", "hgx-a100").engine, gpt3(schedule, virtual), (256.0, 2048.0)
     whole = step_timeline(engine, layout, batch, stage_events_count=10_000)
@@ -113,5 +125,13 @@ def test_gradients_that_are_reduced_for_every_micro_batch_lie_beside_every_backw
     counts = []
     for zero in ("1", "2"):
         spans = step_timeline(engine, Layout(**common, zero=zero), (32.0 * 8.0, 4096.0)).spans
-        counts.append(int(np.sum((spans.stream == DATA) & ~spans.exposed & (spans.kind == 6))))
+        counts.append(int(np.sum((spans.stream == DATA) & ~spans.exposed & (spans.kind == REDUCE))))
     assert counts == [4, 32]
+
+
+def test_what_offloading_leaves_exposed_is_part_of_the_step() -> None:
+    engine = made("deepseek-v3", "cloudmatrix384").engine
+    layout = Layout(pipeline=4.0, data=32.0, expert=16.0, offload="optimizer")
+    timeline = step_timeline(engine, layout, (32.0 * 8.0, 4096.0))
+    assert np.any(timeline.spans.stream == OFFLOAD)
+    assert timeline.end_s == pytest.approx(timeline.step_s, rel=1e-9)
