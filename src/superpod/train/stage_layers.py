@@ -61,8 +61,8 @@ def stage_layers(spec: ModelSpec, layout: Layout) -> tuple[StageLayers, StageLay
     """
     held, copies, pipeline = stages(float(spec.layers_count), layout), copies_count(layout), np.asarray(layout.pipeline)
     single, folded = pipeline <= 1.0, np.asarray(held.folded)
-    counts = [held.first_count, np.where(pipeline > 2.0, held.middle_count, held.last_count), held.last_count]
-    first, second, last = (count * copies for count in counts)
+    between = np.where((pipeline > 2.0) | folded, held.middle_count, held.last_count)
+    first, second, last = (count * copies for count in (held.first_count, between, held.last_count))
     # Leading layers are in the first chunk: the whole stage, a v-th of it, or the front half of a folded one.
     halves = np.where(chosen(layout.schedule, *FOLDED), 2.0, layout.virtual)
     chunks = np.where(single, 1.0, halves)
