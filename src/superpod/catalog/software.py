@@ -20,8 +20,10 @@ class Software:
     admitted only when its whole output fits, `memory_of` what `memory_frac` is a share of: `all` memory, or what
     weights leave `free`. `band_frac` is how far releases of one engine lie apart. `tables` names the engine in tables
     of measured operators, `attention` which earlier generation of attention kernels training runs, the chip's newest
-    where empty. `thread_op_per_s` is the rating of one thread of the host on which the times were measured, None where
-    whoever measured does not name it.
+    where empty. `stops_recompute` says whether full recompute leaves out a layer's last product, of whose output no
+    gradient needs anything. `gradient_copy_bytes` are moved for each parameter when its gradient is reduced over data
+    ranks, beside the reduction. `thread_op_per_s` is the rating of one thread of the host on which the times were
+    measured, None where whoever measured does not name it.
     """
 
     id: str
@@ -43,6 +45,8 @@ class Software:
     thread_op_per_s: float | None = None
     tables: str = ""
     attention: str = ""
+    stops_recompute: bool = False
+    gradient_copy_bytes: float = 0.0
     aliases: tuple[str, ...] = ()
     note: str = ""
     facts: Mapping[str, Fact] = field(default_factory=dict, repr=False, compare=False)

@@ -131,7 +131,8 @@ def recomputed(engine: Engine, layout: Layout, work: LayerWork) -> Num:
     word = layout.recompute
     latent = work.group.attention.kind == "mla"
     core = engine.seconds(tuple(op for op in work.operators if _is_core(op)))
-    spent = np.where(chosen(word, "full"), engine.seconds(work.operators), 0.0)
+    again = work.operators[:-1] if engine.software.stops_recompute else work.operators
+    spent = np.where(chosen(word, "full"), engine.seconds(again), 0.0)
     selective: Num = core
     if latent:
         selective = core + _named(engine, work, RECOMPUTED["mla_up_proj"] - {"assemble keys"})

@@ -58,7 +58,8 @@ def nearest(engine: Tree, text: str) -> tuple[str, str]:
 def trainer(title: str, table: str, model: str) -> Trainer:
     """Return what rows say of a training source, by its title, table and model; the first that fits counts."""
     for row in _tree()["trainers"]:
-        if row["title"] in title and row.get("table", "") in table and model in row.get("models", (model,)):
+        fits = row["title"].lower() in title.lower() and row.get("table", "") in table
+        if fits and model in row.get("models", (model,)):
             return Trainer(software=row.get("software", ""), gradient_bytes=float(row.get("gradient_bytes", 4.0)))
     return Trainer()
 
