@@ -42,11 +42,20 @@ PINS = {
     "micro_batch": "micro_batch",
     "zero": "zero",
     "recompute": "recompute",
+    "shard": "shard",
+    "schedule": "schedule",
+    "split": "split",
+    "overlap": "overlap",
+    "tensor_overlap": "tensor_overlap",
+    "cp_kind": "context_kind",
+    "offload": "offload",
+    "order": "order",
 }
-TRAINING_NAMES = ("batch", "seq", *PINS)
+MODULES = ("core_attn", "mla_up_proj", "layernorm", "mlp", "moe_act", "moe", "shared_experts")
+TRAINING_NAMES = ("batch", "seq", "tp", "cp", "pp", "vp", "dp", "ep", "etp", "micro_batch", "zero", "recompute")
 SERVING_NAMES = ("prompt", "output", "ttft", "tpot", "mode", "mtp", "acceptance")
 RATIO_MAX = 1e4  # a load over the mean is at most the ranks that share it
-OUTPUT_FLAGS = ("--html", "--svg", "--heat-map", "--export")
+OUTPUT_FLAGS = ("--html", "--svg", "--heat-map", "--export", "--trace")
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
@@ -73,6 +82,25 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # as above
         if size is None:
             self.fail(f"{value!r} is no size; write bytes as 1000000, 64MB or 1GiB", param, ctx)
         return size
+
+
+class Words(click.ParamType):  # type: ignore[type-arg]  # as Duration
+    """One of some words, or several of some others joined by +."""
+
+    name = "words"
+
+    def __init__(self, *single: str, joined: tuple[str, ...] = ()) -> None:
+        self.single, self.joined = single, joined
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the words, those that are joined in their own order; fail on any other."""
+        given = str(value).split("+")
+        if str(value) in self.single:
+            return str(value)
+        if unknown := [word for word in given if word not in self.joined]:
+            known = ", ".join(self.single) + (f", or {', '.join(self.joined)} joined by +" if self.joined else "")
+            self.fail(f"found {unknown[0]!r}, expected {known}", param, ctx)
+        return "+".join(word for word in self.joined if word in given)
 
 
 def parse_size(text: str) -> float | None:
@@ -181,7 +209,10 @@ def training_work(command: Command) -> Command:
         click.option("--micro-batch", type=COUNT, metavar="SEQUENCES", help="Pin the sequences of one pass."),
         click.option("--zero", type=click.Choice(("0", "1", "2", "3")), help="Pin the ZeRO stage."),
         click.option(
-            "--recompute", type=click.Choice(("none", "selective", "full")), help="Pin activation recomputation."
+            "--recompute",
+            type=Words("none", "selective", "full", joined=MODULES),
+            metavar="WHAT",
+            help="Pin recomputation: none, selective, full, or modules joined by +.",
         ),
     ]
     for option in reversed(options):

@@ -5,7 +5,8 @@ from typing import Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.train import answer
+from superpod.cli.deliver import deliver
+from superpod.plan.scenario import Scenario
 
 
 @click.command("serve", short_help="Serving under latency targets: tokens/s and what limits it.")
@@ -20,4 +21,21 @@ def command(model: str, pod: str, **options: Any) -> None:
 
     MODEL is a catalogue name or the path of a Hugging Face config.json. Deployment and layout are searched.
     """
-    answer(shared.scenario(model, pod, shared.serving(options), options), "serve", options)
+    answer(shared.scenario(model, pod, shared.serving(options), options), options)
+
+
+def answer(question: Scenario, options: dict[str, Any]) -> None:
+    """Evaluate a scenario and deliver its report."""
+    from superpod.cli.report_page import report_page
+    from superpod.plan.evaluate import evaluate
+
+    catalogue = shared.open_catalogue(options)
+    report = evaluate(catalogue, question)
+    sources = catalogue.sources()
+    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
+    deliver(
+        "serve",
+        {"report": report, "sources": cited},
+        lambda full: report_page(report, cited, full=full),
+        shared.outputs(options),
+    )

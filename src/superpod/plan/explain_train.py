@@ -219,6 +219,11 @@ def described(layout: Layout) -> Mapping[str, float | str]:
     }
 
 
+def layout_of(described: Mapping[str, float | str]) -> Layout:
+    """Return the layout that `described` tells of."""
+    return Layout(**described)  # type: ignore[arg-type]
+
+
 def runners_up(found: TrainSearch, best: Trained, tokens: float) -> tuple[Candidate, ...]:
     """Return other kinds of layout and why each loses: the part that grew most; then the nearest that do not fit."""
     kept = [

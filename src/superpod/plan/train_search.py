@@ -11,7 +11,7 @@ from superpod.parallel.layout import Layout
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Training
 from superpod.plan.train_space import Columns, Space, keep, space
-from superpod.result import Place, at_row
+from superpod.result import Place, at_row, chosen
 from superpod.train.memory import TrainingMemory, training_memory
 from superpod.train.replayed import replayed_step
 from superpod.train.schedules import SCHEDULES
@@ -188,7 +188,11 @@ def _keep_finalists(machine: Machine, work: Training, kept: Space, layout: Layou
 
 
 def runnable(layout: Layout, passes: Any) -> Any:
-    """Return where the schedule is defined for the degrees, and what shards or overlaps has something to do it with."""
+    """Return where the schedule is defined for the degrees, and where experts' traffic finds kernels to run beside.
+
+    That takes another micro-batch at work on the same stage: DualPipe pairs them by design; 1F1B as Megatron-Core does,
+    with interleaved chunks or without a pipeline, and not where whole layers are recomputed.
+    """
     good: Any = True
     for name, schedule in SCHEDULES.items():
         here = layout.schedule == name
@@ -196,7 +200,10 @@ def runnable(layout: Layout, passes: Any) -> Any:
             defined = schedule.legal(layout.pipeline, layout.virtual, passes)
             single = (np.asarray(layout.pipeline) > 1) | (name == "1f1b")
             good = good & np.where(here, defined & single, True)
-    return good
+    looped = (layout.schedule == "1f1b") & ((np.asarray(layout.virtual) > 1) | (np.asarray(layout.pipeline) <= 1))
+    paired = looped & (passes > 1) & ~np.asarray(chosen(layout.recompute, "full"))
+    paired = paired | chosen(layout.schedule, "dualpipe", "dualpipev")
+    return good & np.where(chosen(layout.overlap, "data+expert"), paired & (np.asarray(layout.expert) > 1), True)
 
 
 def _priced(machine: Machine, work: Training, lattice: Layout, place: Place) -> Trained:
@@ -279,7 +286,7 @@ def _nearest(whole: Space, pieces: list[tuple[Any, Columns]]) -> Space:
         return whole.rows(slice(0, 0))
     rows = {name: np.concatenate([piece[name] for _, piece in pieces]) for name in whole.degrees}
     first = np.argsort(np.concatenate([times for times, _ in pieces]), kind="stable")[:NEAR_MOST]
-    return Space(degrees=keep(rows, first), choices=whole.choices)
+    return replace(whole, degrees=keep(rows, first))
 
 
 def replayed(machine: Machine, work: Training, item: Trained) -> Trained:

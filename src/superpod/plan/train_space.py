@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -28,16 +28,18 @@ CHOICES = (
     "offload",
     "order",
 )
+FLAGS = ("sequence_parallel", "gather_again", "scatter_gather")
 DEPTHS = ("standard", "deep")
 POINTS_AT_ONCE = 400_000  # of the lattice: a few hundred megabytes of columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """A lattice of layouts: rows of degrees on the first axis, and one axis for each choice that has several values."""
+    """A lattice of layouts: rows of degrees on the first axis, one axis for each choice; `flags` hold for all."""
 
     degrees: Columns
     choices: Mapping[str, tuple[str, ...]]
+    flags: Mapping[str, bool] = field(default_factory=dict)
 
     @property
     def rows_count(self) -> int:
@@ -56,12 +58,13 @@ class Space:
 
     def rows(self, picked: Any) -> "Space":
         """Return the space of some rows of degrees, by index or by flag."""
-        return Space(degrees=keep(self.degrees, picked), choices=self.choices)
+        return replace(self, degrees=keep(self.degrees, picked))
 
     def layout(self) -> Layout:
         """Return the whole lattice as one layout whose fields broadcast against each other."""
         axes = 1 + len(self.choices)
-        words: dict[str, Any] = {name: values.reshape(-1, *(1,) * (axes - 1)) for name, values in self.degrees.items()}
+        words: dict[str, Any] = {**self.flags}
+        words |= {name: values.reshape(-1, *(1,) * (axes - 1)) for name, values in self.degrees.items()}
         for place, (name, values) in enumerate(self.choices.items(), start=1):
             shape = [1] * axes
             shape[place] = len(values)
@@ -195,13 +198,12 @@ def choices(
     """Return the values of each choice: what Megatron-Core runs, or, deep, all that is modelled."""
     spec = machine.spec
     moe = experts(spec) > 1
-    overlap = "data+expert" if moe else "data"
     options: dict[str, tuple[str, ...]] = {
         "zero": ("1", "3"),
         "recompute": ("none", "selective", "full"),
         "schedule": ("1f1b",),
         "split": ("even", "counted"),
-        "overlap": (overlap,),
+        "overlap": ("data", "data+expert") if moe else ("data",),
         "tensor_overlap": ("none",),
         "context_kind": ("ring",),
         "offload": ("none",),
@@ -274,7 +276,7 @@ def experts(spec: ModelSpec) -> float:
 
 def check_fixed(fixed: Mapping[str, float | str]) -> None:
     """Raise ScenarioError for a pinned name that is no degree and no choice."""
-    known = {*DEGREES, "data", "shard", *CHOICES}
+    known = {*DEGREES, "data", "shard", *CHOICES, *FLAGS}
     for name in fixed:
         if name not in known:
             raise ScenarioError(f"cannot pin {name!r}", where="layout", hint=f"known: {', '.join(sorted(known))}")

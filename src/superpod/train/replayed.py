@@ -84,7 +84,6 @@ def replayed_step(engine: Engine, layout: Layout, batch: tuple[float, float]) ->
     """
     base = staged(engine, layout, batch)
     held, parts, passes, blocking = base.held, base.parts, base.micro_batches_count, base.blocking_s
-    hop = base.hop_s + blocking
     made = replay(base.schedule, base.times, int(layout.virtual), passes)
     copies = held.shape[1] * held.shape[0] / len(parts)  # a micro-batch passes one of the copies of each part
     stage = int(np.argmax(made.busy_s))
@@ -92,7 +91,7 @@ def replayed_step(engine: Engine, layout: Layout, batch: tuple[float, float]) ->
     idle = max(float(made.time_s) - float(made.busy_s[stage]), 0.0)
     transfers = blocking * 2.0 * float(layout.virtual)
     if not blocking:
-        transfers = min(float(hops_in_the_way(layout, hop)), idle / passes)
+        transfers = min(float(hops_in_the_way(layout, base.hop_s, float(passes))), idle / passes)
     body = NOTHING
     for part in mine:
         body = body.plus(part.body.scaled(1.0 / copies))
@@ -104,7 +103,6 @@ def replayed_step(engine: Engine, layout: Layout, batch: tuple[float, float]) ->
         hops_s=transfers,
         others=NOTHING,
         others_edge_s=0.0,
-        hop_s=hop,
     )
     bubble = float(made.time_s) - passes * float(slowest.time_s)
     return assembled(engine, layout, batch, slowest, max(bubble, 0.0)), made

@@ -40,8 +40,8 @@ class Edges:
 class Pace:
     """The slowest stage, which the others wait for: its layers, what else it does, and what the others do on average.
 
-    `waited_s` is the time in which kernels wait for the host to launch them, `hops_s` that for neighbours' activations;
-    one transfer takes `hop_s`. `others_edge_s` holds what the others do and wait for beside their layers.
+    `waited_s` is the time in which kernels wait for the host to launch them, `hops_s` that for transfers between
+    stages. `others_edge_s` holds what the others do and wait for beside their layers.
     """
 
     layers_count: Num
@@ -51,7 +51,6 @@ class Pace:
     hops_s: Num
     others: Pass
     others_edge_s: Num
-    hop_s: Num
 
     @property
     def time_s(self) -> Num:
@@ -91,7 +90,7 @@ def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> Ste
     placed, passes = groups(layout), micro_batches(layout, sequences)
     mean = mean_layer(engine, layout, phase, placed)
     ends = edges(engine, layout, phase, mean)
-    slowest = pace(engine, layout, mean, ends, hop_time(engine, layout, phase, placed))
+    slowest = pace(engine, layout, mean, ends, hop_time(engine, layout, phase, placed), passes)
     return assembled(engine, layout, (sequences, tokens), slowest, bubble_time(layout, slowest, passes))
 
 
@@ -167,7 +166,7 @@ def hop_time(engine: Engine, layout: Layout, phase: Phase, placed: Groups) -> Nu
     return np.where(layout.pipeline > 1, hop, 0.0)
 
 
-def pace(engine: Engine, layout: Layout, layer: Pass, ends: Edges, hop: Num) -> Pace:
+def pace(engine: Engine, layout: Layout, layer: Pass, ends: Edges, hop: Num, passes: Num) -> Pace:
     """Return the slowest of the middle stages, the first with the embedding and the last with the vocabulary."""
     laid = stages(engine.spec.layers_count, layout)
     first_edge = ends.embedding_s + np.where(laid.folded, ends.head_s, 0.0)
@@ -187,29 +186,29 @@ def pace(engine: Engine, layout: Layout, layer: Pass, ends: Edges, hop: Num) -> 
         body=body,
         edge_s=edge,
         waited_s=waited,
-        hops_s=hops_in_the_way(layout, hop),
+        hops_s=hops_in_the_way(layout, hop, passes),
         others=layer.scaled(left),
         others_edge_s=np.maximum(ends.embedding_s + ends.head_s - edge, 0.0) / others
         + waited * left / np.maximum(count, 1.0),
-        hop_s=hop,
     )
 
 
-def hops_in_the_way(layout: Layout, hop: Num) -> Num:
-    """Return what a stage waits for its neighbours in the steady state, per micro-batch.
+def hops_in_the_way(layout: Layout, hop: Num, passes: Num) -> Num:
+    """Return what the slowest stage waits for transfers between stages, per micro-batch, by the schedule's count.
 
-    With one chunk a stage, a forward and a backward transfer lie in the way of every second micro-batch; interleaved
-    chunks leave time for theirs, where transfers run beside kernels at all.
+    Where interleaved chunks' transfers run beside nothing, every one of them is waited for.
     """
-    blocking = np.where(chosen(layout.overlap, "none"), 2.0 * layout.virtual, 0.0)
-    return hop * np.where(np.asarray(layout.virtual) > 1.0, blocking, 1.0)
+    counted: Num = 0.0
+    for name, schedule in SCHEDULES.items():
+        here = chosen(layout.schedule, name)
+        if np.any(here):
+            counted = np.where(here, schedule.hops_count(layout.pipeline, layout.virtual, passes), counted)
+    blocking = chosen(layout.overlap, "none") & (np.asarray(layout.virtual) > 1.0)
+    return hop * np.where(blocking, 2.0 * layout.virtual, counted / passes)
 
 
 def bubble_time(layout: Layout, slowest: Pace, passes: Num) -> Num:
-    """Return the idle time of the slowest stage while the pipeline fills and drains, by the schedule's closed form.
-
-    The way through the stages and back takes a transfer at every boundary besides.
-    """
+    """Return the idle time of the slowest stage while the pipeline fills and drains, by the schedule's closed form."""
     forward = slowest.others.forward + slowest.others_edge_s / 3.0
     weight = slowest.others.weight + slowest.others_edge_s / 3.0
     backward = slowest.others.backward + slowest.others_edge_s / 3.0
@@ -219,7 +218,7 @@ def bubble_time(layout: Layout, slowest: Pace, passes: Num) -> Num:
         if np.any(here):
             spent = schedule.bubble_s(forward, backward, weight, layout.pipeline, layout.virtual, passes)
             idle = np.where(here, spent, idle)
-    return idle + 2.0 * (layout.pipeline - 1.0) * slowest.hop_s
+    return idle
 
 
 def launch_wait(engine: Engine, layout: Layout, body: Pass, layers: Num) -> Num:
