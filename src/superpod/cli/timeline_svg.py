@@ -24,6 +24,7 @@ PARTED_WIDTH = 4.0  # blocks from this width on are parted by a line
 LETTER_WIDTH = 5.5  # of a number in a block
 STEADY_COUNT = 3  # micro-batches of the steady middle that show on either side of what is left out
 LEGEND_LINE = 22
+TOLD_FRAC = 0.002  # of a step: about the least that can be seen
 # Name in the legend, CSS class; the order is that of `_looks`.
 LOOKS = (
     ("forward (F)", "h0"),
@@ -68,37 +69,52 @@ def timeline_svg(timeline: StepTimeline) -> str:
     """
     axis, repeated = _axis(timeline)
     stages = np.unique(np.linspace(0, timeline.stages_count - 1, min(ROWS, timeline.stages_count)).round().astype(int))
-    rows = [(int(stage), _exposed(timeline, int(stage))) for stage in stages]
-    height = 26 if len(rows) <= 8 else 20 if len(rows) <= 16 else 16
-    used = sorted({int(look) % PALE for _, spans in rows for look in np.unique(_looks(spans))})
+    lines = [_line(timeline, stage, 1.0 / axis.scale) for stage in stages.tolist()]
+    height = 26 if len(lines) <= 8 else 20 if len(lines) <= 16 else 16
+    used = sorted({int(look) % PALE for line in lines for look in np.unique(line.looks[line.seen])})
     legend, top = _legend(used, pale=timeline.chunks_count > 1)
     top += LEGEND_LINE if repeated else 8.0
-    bottom = top + len(rows) * (height + 3)
+    bottom = top + len(lines) * (height + 3)
     parts = [*legend, *_ticks(axis, top, bottom)]
-    said = [f"stage {stage}: kernels {percent(timeline.kernels_s[stage] / timeline.step_s)}" for stage, _ in rows]
-    for place, (stage, spans) in enumerate(rows):
-        parts.append(_row((f"stage {stage}", said[place]), spans, axis, top + place * (height + 3), height))
+    drawn = [_row(line, axis, top + place * (height + 3), height) for place, line in enumerate(lines)]
+    parts += drawn
     parts += _breaks(axis, repeated, top, bottom)
-    notes = _notes(timeline, len(rows))
-    parts += [words(LEFT, bottom + 40 + 18 * place, line, "soft") for place, line in enumerate(notes)]
+    numbered = any('class="inside' in row for row in drawn)
+    notes = _notes(timeline, len(lines), numbered=numbered, waits=COMMUNICATION in used)
+    parts += [words(LEFT, bottom + 40 + 18 * place, note, "soft") for place, note in enumerate(notes)]
     title = f"One step of {duration(timeline.step_s)}, schedule {timeline.schedule}"
-    return drawing(bottom + 30 + 18 * len(notes), title, "; ".join(said), parts)
+    said = "; ".join(f"{line.name}: {line.said}" for line in lines)
+    return drawing(bottom + 30 + 18 * len(notes), title, said, parts)
 
 
-def _exposed(timeline: StepTimeline, stage: int) -> Spans:
-    """Return what a stage spends its time on, in order of time."""
-    mine = timeline.spans.keep((timeline.spans.stage == stage) & timeline.spans.exposed)
-    return mine.keep(np.argsort(mine.start_s, kind="stable"))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """What a stage spends its time on, in order of time, how each looks, and whether it is wide enough to be seen."""
+
+    name: str
+    said: str
+    spans: Spans
+    looks: npt.NDArray[np.int64]
+    seen: npt.NDArray[np.bool_]
 
 
-def _looks(spans: Spans) -> npt.NDArray[np.int64]:
-    """Return the row of `LOOKS` of each span, `PALE` more for odd chunks."""
-    looks = np.full(len(spans), COMMUNICATION)
+def _line(timeline: StepTimeline, stage: int, least_s: float) -> Line:
+    """Return the row of a stage; waits shorter than `least_s` look like the block they are of."""
+    spans = timeline.spans.keep((timeline.spans.stage == stage) & timeline.spans.exposed)
+    spans = spans.keep(np.argsort(spans.start_s, kind="stable"))
+    long = spans.end_s - spans.start_s >= least_s
     computes = spans.stream == COMPUTE
+    looks = np.full(len(spans), COMMUNICATION)
     for kind, look in BLOCKS.items():
-        looks = np.where(computes & (spans.kind == kind), look + PALE * (spans.chunk % 2), looks)
+        looks = np.where((computes | ~long) & (spans.kind == kind), look + PALE * (spans.chunk % 2), looks)
     looks = np.where(spans.stream == OPTIMIZER, COMMUNICATION + 1, looks)
-    return np.where(spans.kind == HOST, COMMUNICATION + 2, looks)
+    return Line(
+        name=f"stage {stage}",
+        said=f"kernels {percent(timeline.kernels_s[stage] / timeline.step_s)} of the step",
+        spans=spans,
+        looks=np.where(spans.kind == HOST, COMMUNICATION + 2, looks),
+        seen=computes & (spans.kind != HOST) | long,
+    )
 
 
 def _axis(timeline: StepTimeline) -> tuple[Axis, int]:
@@ -130,29 +146,26 @@ def _ramps(blocks: Spans, stages_count: int) -> tuple[float, float]:
     return float(first.max()), float(last.min())
 
 
-def _row(said: tuple[str, str], spans: Spans, axis: Axis, top: float, height: float) -> str:
+def _row(line: Line, axis: Axis, top: float, height: float) -> str:
     """Return one stage: its idle time as the ground, on it a path for each look, lines between blocks and numbers."""
-    parts = [f"<title>{said[1]} of the step</title>", words(LEFT - 8, top + height / 2 + 4, said[0], "soft", "end")]
-    looks = _looks(spans)
+    parts = [f"<title>{line.name}: {line.said}</title>"]
+    parts.append(words(LEFT - 8, top + height / 2 + 4, line.name, "soft", "end"))
     for start, end, left in axis.lefts():
-        width = (end - start) * axis.scale
-        parts.append(rectangle(left, top, width, height, "spare"))
-        parts += _painted(spans, looks, (start, end), left, axis.scale, top, height)
-        parts += _marked(spans, looks, (start, end), left, axis.scale, top, height)
+        parts.append(rectangle(left, top, (end - start) * axis.scale, height, "spare"))
+        parts += _painted(line, (start, end), left, axis.scale, top, height)
+        parts += _marked(line, (start, end), left, axis.scale, top, height)
     return f"<g>{''.join(parts)}</g>"
 
 
-def _painted(
-    spans: Spans, looks: npt.NDArray[np.int64], window: tuple[float, float], left: float, scale: float, *box: float
-) -> list[str]:
+def _painted(line: Line, window: tuple[float, float], left: float, scale: float, *box: float) -> list[str]:
     """Return a path for each look: at every grain of the paper what fills most of it."""
     top, height = box
     width = (window[1] - window[0]) * scale
     grains = max(1, round(width / GRAIN))
     grain = width / grains
     edges = np.linspace(window[0], window[1], grains + 1)
-    names = np.unique(looks)
-    shares = [np.diff(_spent_until(spans.keep(looks == look), edges)) for look in names]
+    names = np.unique(line.looks)
+    shares = [np.diff(_spent_until(line.spans.keep(line.looks == look), edges)) for look in names]
     idle = edges[1] - edges[0] - np.sum(shares, axis=0) if shares else np.ones(grains)
     most = np.argmax([idle, *shares], axis=0)
     turns = np.flatnonzero(np.diff(most)) + 1
@@ -178,11 +191,9 @@ def _spent_until(spans: Spans, times: Floats) -> Floats:
     return found
 
 
-def _marked(
-    spans: Spans, looks: npt.NDArray[np.int64], window: tuple[float, float], left: float, scale: float, *box: float
-) -> list[str]:
+def _marked(line: Line, window: tuple[float, float], left: float, scale: float, *box: float) -> list[str]:
     """Return lines where wide blocks start, and the numbers of their micro-batches where these fit."""
-    top, height = box
+    (top, height), spans = box, line.spans
     chosen = (spans.start_s >= window[0]) & (spans.start_s < window[1]) & (spans.stream == COMPUTE)
     chosen &= spans.kind != HOST
     blocks = spans.keep(chosen)
@@ -190,7 +201,7 @@ def _marked(
     widths = (np.minimum(blocks.end_s, window[1]) - blocks.start_s) * scale
     lines = "".join(f"M{place:.1f},{top:g}v{height:g}" for place in places[widths >= PARTED_WIDTH].tolist())
     parts = [f'<path class="parted" d="{lines}"/>'] if lines else []
-    columns = (places, widths, blocks.micro_batch, looks[chosen])
+    columns = (places, widths, blocks.micro_batch, line.looks[chosen])
     for place, width, number, look in zip(*(column.tolist() for column in columns), strict=True):
         if width >= LETTER_WIDTH * len(str(number)) + 2.5:
             css = "inside pale" if look >= PALE else "inside dark" if look == BLOCKS[WEIGHT] else "inside"
@@ -258,10 +269,15 @@ def _breaks(axis: Axis, repeated: int, top: float, bottom: float) -> list[str]:
     return parts
 
 
-def _notes(timeline: StepTimeline, rows_count: int) -> list[str]:
+def _notes(timeline: StepTimeline, rows_count: int, *, numbered: bool, waits: bool) -> list[str]:
     """Return what a reader must know besides."""
-    notes = ["Numbers are micro-batches. A block's kernels and what it waits for are each drawn in one stretch."]
-    if np.any((timeline.spans.stream == DATA) & timeline.spans.exposed):
+    notes = ["Numbers are micro-batches."] if numbered else []
+    if waits:
+        notes.append("A block's kernels come in one stretch, what it waits for after them.")
+    elif np.any(timeline.spans.exposed & (timeline.spans.stream < DATA) & (timeline.spans.stream != COMPUTE)):
+        notes.append("What blocks wait for is too short to be seen here.")
+    late = timeline.spans.keep((timeline.spans.stream == DATA) & timeline.spans.exposed)
+    if np.any(late.end_s - late.start_s > TOLD_FRAC * timeline.end_s):
         notes.append("Data-parallel collectives that nothing hides, of the whole step, are drawn before the optimizer.")
     if rows_count < timeline.stages_count:
         notes.append(f"{rows_count} of {timeline.stages_count} stages, evenly chosen.")
