@@ -84,8 +84,8 @@ def search(made: Machine, case: Case) -> Found:
         for piece in block.pieces(POINTS):
             layout = piece.layout()
             step, memory = price(made, work, layout)
-            fits = piece.legal & (memory.total_bytes <= made.device.memory_bytes)
-            spent = np.broadcast_to(np.where(fits, step.time_s, np.inf), piece.shape)
+            fits = (memory.total_bytes <= made.device.memory_bytes) & (memory.offloaded_bytes <= made.host.memory_bytes)
+            spent = np.broadcast_to(np.where(fits & piece.legal, step.time_s, np.inf), piece.shape)
             place = np.unravel_index(int(np.argmin(spent)), piece.shape)
             found.strategies += piece.strategies_count
             found.points += piece.points_count
