@@ -16,7 +16,7 @@ from superpod.frameworks.settings import Setting, Settings, scalar
 from superpod.frameworks.shell import Script, Token, read_script
 from superpod.frameworks.yaml_text import paths
 
-NAME = "megatron-bridge"
+NAME = "bridge"
 TABLE = {
     "tensor": "`model.tensor_model_parallel_size`",
     "context": "`model.context_parallel_size`",

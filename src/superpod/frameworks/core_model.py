@@ -5,6 +5,7 @@ embeddings, learned positions, four times the hidden width, two experts a token.
 """
 
 import ast
+import re
 from itertools import groupby
 
 from superpod.catalog.model_spec import (
@@ -133,7 +134,10 @@ def pattern(settings: Settings, layers: int) -> list[bool]:
     value = settings.values["moe_layer_freq"].value if "moe_layer_freq" in settings else 1
     text = " ".join(str(item) for item in value) if isinstance(value, list | tuple) and len(value) == 1 else str(value)
     try:
-        found = _listed(ast.parse(text.strip(" \"'"), mode="eval").body)
+        plain = re.sub(r"[\s\"']", "", text)
+        found = (
+            _listed(ast.parse(plain, mode="eval").body) if re.fullmatch(r"[\d+*,()\[\]]*", plain, re.ASCII) else None
+        )
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         found = None
     if isinstance(found, int) and found > 0:

@@ -335,6 +335,8 @@ def _braced(whole: str, variables: dict[str, str]) -> str:
 def _sum(text: str, variables: dict[str, str]) -> str:
     """Return the value of a sum of whole numbers, or an empty string."""
     filled = NAME.sub(lambda match: variables.get(match[0], match[0]), fill(text, variables))
+    if not re.fullmatch(r"[\d\s+\-*/%()]*", filled, re.ASCII):
+        return ""
     try:
         return str(_number(ast.parse(filled.strip(), mode="eval").body))
     except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):

@@ -39,12 +39,16 @@ def _leaves(
     seen[0] += 1
     if depth > DEEPEST or seen[0] > MOST:
         raise ScenarioError(
-            f"{path}: found more than {DEEPEST} levels or {MOST} values, expected a configuration", where=where
+            f"{path}: found more than {DEEPEST} levels or {MOST} values, expected a configuration",
+            where=where,
+            hint="write aliases out",
         )
     line = node.start_mark.line + 1
     if not isinstance(node, yaml.MappingNode):
         if not path:
-            raise ScenarioError(f"line {line}: found {node.id}, expected keys and values", where=where)
+            raise ScenarioError(
+                f"line {line}: found {node.id}, expected keys and values", where=where, hint="sections such as model:"
+            )
         value = loader.construct_object(node, deep=True)
         yield path, Setting(value=value, said=path, line=line)
         return

@@ -11,6 +11,7 @@ from superpod.plan.measured import measured_note
 from superpod.plan.report import Candidate, FrontPoint, Metric, Searched, Share
 from superpod.plan.scenario import Training
 from superpod.plan.train_search import Progress, Trained, TrainSearch, price, search
+from superpod.plan.train_space import FLAGS
 from superpod.result import Limit, at_row
 from superpod.train.memory import TrainingMemory, stage_memory
 from superpod.units import human, percent
@@ -35,8 +36,18 @@ SHOWN = (
     "context_kind",
     "offload",
     "order",
+    "gradient_bytes",
+    *FLAGS,
 )
-UNUSED = {"shard": 0.0, "tensor_overlap": "none", "offload": "none", "split": "even"}  # left out where they say nothing
+# Left out where they say nothing.
+UNUSED: dict[str, float | str] = {
+    "shard": 0.0,
+    "tensor_overlap": "none",
+    "offload": "none",
+    "split": "even",
+    "gradient_bytes": 4.0,
+    **dict.fromkeys(FLAGS, 1.0),
+}
 
 
 def answer(
@@ -221,7 +232,8 @@ def described(layout: Layout) -> Mapping[str, float | str]:
 
 def layout_of(described: Mapping[str, float | str]) -> Layout:
     """Return the layout that `described` tells of."""
-    return Layout(**described)  # type: ignore[arg-type]
+    flags = {name: bool(value) for name, value in described.items() if name in FLAGS}
+    return Layout(**{**described, **flags})  # type: ignore[arg-type]
 
 
 def runners_up(found: TrainSearch, best: Trained, tokens: float) -> tuple[Candidate, ...]:

@@ -28,18 +28,18 @@ CHOICES = (
     "offload",
     "order",
 )
-FLAGS = ("sequence_parallel", "gather_again", "scatter_gather")
+FLAGS = ("sequence_parallel", "gather_again", "scatter_gather", "fused_attention")
 DEPTHS = ("standard", "deep")
 POINTS_AT_ONCE = 400_000  # of the lattice: a few hundred megabytes of columns
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Space:
-    """A lattice of layouts: rows of degrees on the first axis, one axis for each choice; `flags` hold for all."""
+    """A lattice of layouts: rows of degrees on the first axis, one axis for each choice; what is `settled` for all."""
 
     degrees: Columns
     choices: Mapping[str, tuple[str, ...]]
-    flags: Mapping[str, bool] = field(default_factory=dict)
+    settled: Mapping[str, bool | float] = field(default_factory=dict)
 
     @property
     def rows_count(self) -> int:
@@ -63,7 +63,7 @@ class Space:
     def layout(self) -> Layout:
         """Return the whole lattice as one layout whose fields broadcast against each other."""
         axes = 1 + len(self.choices)
-        words: dict[str, Any] = {**self.flags}
+        words: dict[str, Any] = {**self.settled}
         words |= {name: values.reshape(-1, *(1,) * (axes - 1)) for name, values in self.degrees.items()}
         for place, (name, values) in enumerate(self.choices.items(), start=1):
             shape = [1] * axes
@@ -87,7 +87,17 @@ def space(machine: Machine, work: Training, fixed: Mapping[str, float | str], de
             where=f"models/{machine.spec.id}",
             hint="one number for each routed expert of a layer",
         )
-    return Space(degrees=enumerate_degrees(machine, work, fixed, depth), choices=choices(machine, work, fixed, depth))
+    return Space(
+        degrees=enumerate_degrees(machine, work, fixed, depth),
+        choices=choices(machine, work, fixed, depth),
+        settled=settled(fixed),
+    )
+
+
+def settled(fixed: Mapping[str, float | str]) -> dict[str, bool | float]:
+    """Return the pinned fields that no search varies: flags, and the width of reduced gradients."""
+    found: dict[str, bool | float] = {name: bool(fixed[name]) for name in FLAGS if name in fixed}
+    return found | ({"gradient_bytes": float(fixed["gradient_bytes"])} if "gradient_bytes" in fixed else {})
 
 
 def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, float | str], depth: str) -> Columns:
@@ -276,7 +286,7 @@ def experts(spec: ModelSpec) -> float:
 
 def check_fixed(fixed: Mapping[str, float | str]) -> None:
     """Raise ScenarioError for a pinned name that is no degree and no choice."""
-    known = {*DEGREES, "data", "shard", *CHOICES, *FLAGS}
+    known = {*DEGREES, "data", "shard", "gradient_bytes", *CHOICES, *FLAGS}
     for name in fixed:
         if name not in known:
             raise ScenarioError(f"cannot pin {name!r}", where="layout", hint=f"known: {', '.join(sorted(known))}")

@@ -11,7 +11,9 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError, SuperpodError, UnknownNameError
 from superpod.frameworks import FRAMEWORKS, Imported, exported, imported, recognise
 from superpod.parallel.layout import Layout
+from superpod.plan.explain_train import described, layout_of
 from superpod.plan.scenario import Training
+from superpod.plan.train_space import check_fixed, settled
 from unit.frameworks import samples
 
 
@@ -74,7 +76,7 @@ def test_yaml_of_megatron_bridge_fixes_what_it_says_and_nothing_else(tmp_path: P
 
 def test_overrides_of_megatron_bridge(tmp_path: Path) -> None:
     found = take(tmp_path, samples.BRIDGE_OVERRIDES, ".sh")
-    assert found.framework == "megatron-bridge"
+    assert found.framework == "bridge"
     assert found.fixed["data"] == 8.0
     assert (found.fixed["recompute"], found.fixed["context_kind"]) == ("full", "ulysses")
     assert "zero" not in found.fixed
@@ -285,7 +287,7 @@ def test_without_the_extra_yaml_names_it(tmp_path: Path, monkeypatch: pytest.Mon
         ("megatron", Layout(staged=2.0), "staged"),
         ("megatron", Layout(gather_again=False), "gather_again"),
         ("megatron", Layout(data=4.0, shard=3.0), "shard"),
-        ("megatron-bridge", Layout(pipeline=2.0, schedule="dualpipe"), "schedule"),
+        ("bridge", Layout(pipeline=2.0, schedule="dualpipe"), "schedule"),
         ("torchtitan", Layout(data=4.0, zero="1"), "zero"),
         ("torchtitan", Layout(data=4.0, zero="3", recompute="selective"), "recompute"),
         ("torchtitan", Layout(data=4.0, zero="3", context=2.0, context_kind="ulysses"), "context_kind"),
@@ -349,3 +351,21 @@ def test_the_guide_has_the_table_of_the_code(root: Path, name: str) -> None:
     guide = (root / "docs" / "guide" / "import-a-layout.md").read_text(encoding="utf-8")
     rows = [f"| `{field}` | {words} |" for field, words in FRAMEWORKS[name].table.items()]
     assert "\n".join([f"| field | `{name}` |", "|---|---|", *rows]) in guide
+
+
+def test_what_a_file_fixes_can_be_pinned() -> None:
+    found = FRAMEWORKS["megatron"].read(samples.MEGATRON.replace("--bf16", "--bf16 --grad-reduce-in-bf16"), "")
+    check_fixed(found.fixed)
+    assert settled(found.fixed) == {
+        "sequence_parallel": True,
+        "scatter_gather": True,
+        "fused_attention": True,
+        "gradient_bytes": 2.0,
+    }
+    layout = Layout(**found.fixed)
+    assert layout_of(described(layout)) == layout
+
+
+def test_pinned_flags_come_back_from_a_report() -> None:
+    layout = Layout(tensor=2.0, sequence_parallel=False, scatter_gather=False, gradient_bytes=2.0)
+    assert layout_of(described(layout)) == layout

@@ -15,7 +15,7 @@ from superpod.parallel.layout import MODULES, OFFLOAD, ORDERS, OVERLAP, RECOMPUT
 from superpod.plan.scenario import Training
 
 SPECS = {name: Catalogue().model(name) for name in ("llama-3.1-405b", "deepseek-v3", "qwen3-235b-a22b")}
-SUFFIX = {"torchtitan": ".toml", "megatron-bridge": ".yaml", "mindspeed": ".sh", "megatron": ".sh"}
+SUFFIX = {"torchtitan": ".toml", "bridge": ".yaml", "mindspeed": ".sh", "megatron": ".sh"}
 SHAPES = [
     item.name
     for item in fields(ModelSpec)
@@ -95,7 +95,7 @@ def layouts(draw: st.DrawFn) -> tuple[ModelSpec, Layout, Training]:
 EASY: dict[str, dict[str, object]] = {
     "torchtitan": {"zero": "3", "overlap": "data", "expert": 8.0},
     "megatron": {},
-    "megatron-bridge": {},
+    "bridge": {},
     "mindspeed": {"overlap": "none"},
 }
 
