@@ -10,11 +10,11 @@ from superpod.catalog.model_spec import ModelSpec
 class Imported:
     """The layout that a file fixes, its batch, number format and model, and what of it has no counterpart here.
 
-    `fixed` names fields of `Layout`. None stands for what the file does not say. `cards_count` is the processes that the
-    file starts, one a rank. `model` is None where shapes are missing, and `missing` names them; `model_id` is a catalogue
-    entry where the file names its model instead. `unread` lists settings that change speed or memory and are not
-    represented, each with how it is read; `ignored_count` counts the settings that are of no concern here (learning
-    rates, paths, logs).
+    `fixed` names fields of `Layout`. None stands for what the file does not say. `cards_count` is the processes that
+    the file starts, one a rank. `model` is None where shapes are missing, and `missing` names them; `model_id` is a
+    catalogue entry where the file names its model instead. `unread` lists settings that change speed or memory and
+    are not represented, each with how it is read; `ignored_count` counts the settings that are of no concern here
+    (learning rates, paths, logs).
     """
 
     framework: str
