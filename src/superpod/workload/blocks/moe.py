@@ -21,7 +21,7 @@ def operators(
     router = gemm(
         "router", rows=tokens, columns=float(ffn.experts_count), depth=hidden, dtype="bf16", element_bytes=(2.0, 2.0)
     )
-    permute = permutation(ffn, hidden, tokens, phase, precision)
+    permute = permutation(ffn, hidden, tokens, phase, part, precision)
     shared: tuple[Op, ...] = ()
     if ffn.shared_width_count:
         width = ffn.shared_width_count / part.tensor
@@ -29,15 +29,20 @@ def operators(
     return (router, *permute, *shared, *routed(ffn, hidden, phase, part, precision))
 
 
-def permutation(ffn: MixtureOfExperts, hidden: int, tokens: Num, phase: Phase, precision: Precision) -> tuple[Op, ...]:
+def permutation(
+    ffn: MixtureOfExperts, hidden: int, tokens: Num, phase: Phase, part: Partition, precision: Precision
+) -> tuple[Op, ...]:
     """Return what sorts tokens by expert and adds their results up again.
 
-    Training copies every visit there and back. Serving engines choose in one kernel over the router's scores (fp32),
-    read a token once, write its visits, and read them back to write one sum.
+    Training copies every visit there and back, and where visits come from other ranks to several experts of one, sorts
+    them once more on either side of its products (Megatron-Core's all-to-all dispatcher). Serving engines choose in one
+    kernel over the router's scores (fp32), read a token once, write its visits, and read them back to write one sum.
     """
     element = precision.dispatch_bytes + precision.combine_bytes
     if phase.kind == "train":
-        return (elementwise("permute", tokens * ffn.top_k * hidden * 2.0 * element),)
+        again = (np.asarray(part.expert) > 1.0) & (ffn.experts_count / np.asarray(part.expert) > 1.0)
+        rounds = np.where(again, 2.0, 1.0)
+        return (elementwise("permute", tokens * ffn.top_k * hidden * 2.0 * element * rounds),)
     return (
         elementwise("choose experts", tokens * (ffn.experts_count + 2.0 * ffn.top_k) * 4.0),
         elementwise("permute", tokens * (ffn.top_k + 1.0) * hidden * element),
