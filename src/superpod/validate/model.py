@@ -21,6 +21,8 @@ from superpod.catalog.read import read_toml
 from superpod.errors import NoBasisError, UnknownNameError
 
 GATED = frozenset({"swiglu", "geglu", "reglu"})
+# Names of models whose positions are learned or added to scores (ALiBi): no rotary embedding runs.
+UNROTATED = re.compile(r"\b(gpt|mpt|bloom|opt|turing|mt-nlg)", re.IGNORECASE)
 PLAIN = frozenset({"gelu", "relu", "squared-relu", "silu"})
 MODELS = Path(__file__).parent / "models.toml"
 
@@ -58,6 +60,7 @@ def model_of(catalogue: Catalogue, model: Mapping[str, Any]) -> ModelSpec:
         context_max_count=0,
         layers=_layers(model, layers, hidden),
         tied_embeddings=bool(model.get("tied_embeddings", False)),
+        learned_positions=bool(UNROTATED.search(name)) and not _gated(model),
         mtp_layers_count=round(float(model.get("mtp_layers") or 0)),
         source="",
         kind="user",

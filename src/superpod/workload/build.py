@@ -48,6 +48,8 @@ def layer(spec: ModelSpec, group: LayerGroup, phase: Phase, part: Partition, pre
     """Return the kernels of one layer of a group."""
     hidden = spec.hidden_count
     attention = BLOCKS[group.attention.kind](group.attention, hidden, phase, part, precision)
+    if spec.learned_positions:
+        attention = tuple(op for op in attention if op.name != "rope")
     ffn = BLOCKS[group.ffn.kind](group.ffn, hidden, phase, part, precision)
     glue = residual_glue(hidden, phase, part)
     return LayerWork(group=group, attention=(*glue, *attention), ffn=(*glue, *ffn))

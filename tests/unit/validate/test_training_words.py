@@ -6,9 +6,13 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.validate.hardware import place_of
+from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.software import trainer
 from superpod.validate.training_layout import layout_of
+from superpod.workload.build import layer
+from superpod.workload.phase import Partition, training_phase
+from superpod.workload.precision import PRECISIONS
 
 CATALOGUE = Catalogue()
 POINT = Point(
@@ -73,3 +77,14 @@ def test_a_title_may_name_a_server_of_its_own() -> None:
     own = place_of(CATALOGUE, "HGX B200, one 8-GPU node", 8.0, "SimuMax v1.2 B200 release table")
     assert own.pod == "hgx-b200-simumax"
     assert place_of(CATALOGUE, "HGX B200, one 8-GPU node", 8.0).pod == "hgx-b200"
+
+
+def test_no_rotary_embedding_runs_where_positions_are_learned() -> None:
+    shapes = {"name": "GPT 22B", "layers": 2, "hidden": 1024, "heads": 16, "ffn": 4096, "act": "gelu", "vocab": 50304}
+    assert model_of(CATALOGUE, shapes).learned_positions
+    assert not model_of(CATALOGUE, {**shapes, "name": "gpt-oss-like", "act": "swiglu"}).learned_positions
+    phase = training_phase(1.0, 2048.0, 1.0, fused_attention=True)
+    for name, learned in (("GPT 22B", True), ("Falcon", False)):
+        spec = model_of(CATALOGUE, {**shapes, "name": name})
+        work = layer(spec, spec.layers[0], phase, Partition(), PRECISIONS["bf16"])
+        assert ("rope" not in {op.name for op in work.operators}) == learned
