@@ -30,6 +30,7 @@ from superpod.fabric.collectives.choice import candidates
 from superpod.fabric.collectives.levels import Level, levels
 from superpod.fabric.tiers import Fabric, FabricTier, Group
 from superpod.parallel.axes import context, data, pipeline, tensor
+from superpod.parallel.layout import Layout
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, GEMM, Op
 
 REGISTRY: Any = pint.UnitRegistry(None)
@@ -166,9 +167,11 @@ def test_axis_times_are_seconds() -> None:
     holds(pipeline.hop_time(machine, group, tokens, 8192, 1.0), SECOND)
     holds(context.layer_time(machine, group, attention, tokens, 1.0), SECOND)
     for sequence_parallel in (False, True):
-        holds(tensor.block_time(machine, group, tokens, 8192, sequence_parallel=sequence_parallel), SECOND)
+        _, after = tensor.block_times(machine, group, tokens, 8192, sequence_parallel=sequence_parallel)
+        holds(after, SECOND)
+    holds(tensor.gather_time(machine, group, tokens, 8192), SECOND)
     for zero in ("0", "1", "2", "3"):
-        holds(data.step_time(machine, group, 1e9 * BYTE, zero, 4.0), SECOND)
+        holds(data.traffic(machine, group, 1e9 * BYTE, Layout(zero=zero)).reduce_s, SECOND)
 
 
 def test_a_unit_mistake_is_caught() -> None:

@@ -51,7 +51,7 @@ EXEMPT = {
     "Fabric.ranks_per_*": "ranks",
     "Trained.ranks_used": "ranks",
     "Space.degrees": "degrees of parallelism",
-    "Pass.*": "seconds, as its docstring says",
+    "Screened.*": "layouts",
     "Deployment.*_instances": "instances",
     "Tariff.pue": "as Facility.pue",
     "Facility.pue": "a ratio whose name is a standard's (ISO/IEC 30134-2)",

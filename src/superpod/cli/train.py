@@ -16,12 +16,14 @@ from superpod.plan.scenario import Scenario, Training
 
 if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
+    from superpod.catalog.model_spec import ModelSpec
     from superpod.frameworks import Imported
     from superpod.plan.report import Report
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 GIVEN = click.Path(exists=True, dir_okay=False, path_type=Path)
 FRAMEWORKS = ("megatron", "bridge", "torchtitan", "mindspeed")
+NODE_RANKS = (4, 16)  # of a server, which a launcher starts one process each on
 BAR_FROM = 500_000  # layouts; fewer are done before a bar is seen
 
 
@@ -94,9 +96,10 @@ def command(model: str, pod: str, **options: Any) -> None:
     check_places({"--html": outputs.html, "--svg": outputs.svg, "--trace": options["trace"], "--export": to(options)})
     question = shared.scenario(model, pod, work(options), options)
     question = replace(question, search=options["search"])
+    catalogue = shared.open_catalogue(options)
     if options["source"] is not None:
-        question = merged(question, options)
-    answer(question, options)
+        question = merged(question, options, catalogue)
+    answer(question, options, catalogue)
 
 
 def to(options: Mapping[str, Any]) -> Path | None:
@@ -139,12 +142,14 @@ def read_visits(path: Path) -> tuple[float, ...]:
     return tuple(found)
 
 
-def merged(question: Scenario, options: Mapping[str, Any]) -> Scenario:
+def merged(question: Scenario, options: Mapping[str, Any], catalogue: Catalogue) -> Scenario:
     """Return the question with what a framework's file pins; what the command line says comes first."""
     from superpod.frameworks import imported
+    from superpod.plan.machine import read_model
 
     read = imported(options["source"])
     tell(read)
+    warn_of_another_model(read, read_model(catalogue, question.model))
     given = click.get_current_context().get_parameter_source
     said = {name for name in options if given(name) is click.core.ParameterSource.COMMANDLINE}
     step = question.work if isinstance(question.work, Training) else Training()
@@ -157,10 +162,28 @@ def merged(question: Scenario, options: Mapping[str, Any]) -> Scenario:
         changed["mtp_layers"] = read.mtp_layers
     sized: dict[str, Any] = {}
     if read.cards_count is not None and not said & {"cards", "pods"}:
-        sized["cards"] = read.cards_count
+        sized["cards"] = max(1, round(read.cards_count / ranks_per_card(catalogue, question.pod)))
     if read.precision is not None and "precision" not in said:
         sized["precision"] = read.precision
     return replace(question, work=replace(step, **changed), fixed={**read.fixed, **question.fixed}, **sized)
+
+
+def ranks_per_card(catalogue: Catalogue, pod: str) -> float:
+    """Return how many processes a framework runs on a package: one, or one a die."""
+    found = catalogue.pod(pod)
+    return (catalogue.chip(found.chip).dies_count or 1.0) if found.rank == "die" else 1.0
+
+
+def warn_of_another_model(read: Imported, asked: ModelSpec) -> None:
+    """Say on stderr where a file describes another model than the one asked for: only its layout is taken."""
+    if read.model_id and read.model_id != asked.id:
+        click.echo(f"  not taken: its model, {read.model_id}; the question is about {asked.id}", err=True)
+    elif read.model is not None and (read.model.layers_count, read.model.hidden_count) != (
+        asked.layers_count,
+        asked.hidden_count,
+    ):
+        shape = f"{read.model.layers_count} layers of width {read.model.hidden_count}"
+        click.echo(f"  not taken: its model, {shape}; the question is about {asked.id}", err=True)
 
 
 def tell(read: Imported) -> None:
@@ -170,22 +193,23 @@ def tell(read: Imported) -> None:
         click.echo(f"  not represented: {line}", err=True)
 
 
-def answer(question: Scenario, options: dict[str, Any]) -> None:
+def answer(question: Scenario, options: dict[str, Any], catalogue: Catalogue) -> None:
     """Evaluate a scenario and deliver its report."""
     from superpod.cli.train_page import train_page
     from superpod.plan.evaluate import evaluate
 
-    catalogue = shared.open_catalogue(options)
     with progress_bar() as progress:
         report = evaluate(catalogue, question, progress)
     sources = catalogue.sources()
     cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
     outputs = shared.outputs(options)
-    chosen = Chosen(catalogue, question, report)
-    picture = chosen.picture() if outputs.html is not None else ""
-    beside = [(path, chosen.exported(options["export"][0]))] if (path := to(options)) is not None else []
-    if options["trace"] is not None:
-        chosen.write_trace(options["trace"])
+    picture, beside = "", []
+    if outputs.html is not None or options["trace"] is not None or options["export"]:
+        chosen = Chosen(catalogue, question, report)
+        picture = chosen.picture() if outputs.html is not None else ""
+        beside = [(path, chosen.exported(options["export"][0]))] if (path := to(options)) is not None else []
+        if options["trace"] is not None:
+            chosen.write_trace(options["trace"])
     deliver(
         "train",
         {"report": report, "sources": cited},
@@ -230,8 +254,15 @@ class Chosen:
         """Return the configuration for a framework."""
         from superpod.frameworks import exported
 
+        fabric = self.machine.fabric
+        node = [tier.ranks_count for tier in fabric.tiers if NODE_RANKS[0] <= tier.ranks_count <= NODE_RANKS[1]]
         return exported(
-            framework, self.layout, self.work, precision=self.machine.precision.name, model=self.machine.spec
+            framework,
+            self.layout,
+            self.work,
+            precision=self.machine.precision.name,
+            model=self.machine.spec,
+            cards_per_node=int(node[-1]) if node else NODE_RANKS[0],
         )
 
 

@@ -14,7 +14,7 @@ from superpod.plan.money import CardRates, card_rates, costed
 from superpod.plan.report import Report, Searched
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.sensitivity import sensitivities
-from superpod.plan.train_search import Progress
+from superpod.plan.train_screen import Progress
 
 DOUBLINGS = 7
 

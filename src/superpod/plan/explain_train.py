@@ -244,11 +244,11 @@ def runners_up(found: TrainSearch, best: Trained, tokens: float) -> tuple[Candid
     ]
     kept += [
         Candidate(
-            layout=described(item.layout),
-            value=tokens / float(item.step.time_s),
-            why=f"does not fit: needs {human(float(item.memory.total_bytes), 'B')} a rank",
+            layout=described(miss.layout),
+            value=0.0,
+            why=f"does not fit: needs {human(miss.held_bytes, 'B')} a rank",
         )
-        for item in found.misses[:1]
+        for miss in found.misses[:1]
     ]
     return tuple(kept)
 
@@ -265,12 +265,11 @@ def why_slower(item: Trained, best: Trained) -> str:
 
 def infeasible(machine: Machine, found: TrainSearch) -> InfeasibleError:
     """Return the error that names the nearest misses and their margins."""
-    misses = {short(miss.layout): miss for miss in found.misses}
+    capacity = machine.device.memory_bytes
+    nearest = {short(miss.layout): miss.held_bytes for miss in found.misses}
     lines = [
-        f"{name}: needs {human(float(miss.memory.total_bytes), 'B')} of "
-        f"{human(machine.device.memory_bytes, 'B')} a rank "
-        f"({percent(float(memory_limit(machine, miss.memory).margin_frac))} margin)"
-        for name, miss in misses.items()
+        f"{name}: needs {human(held, 'B')} of {human(capacity, 'B')} a rank ({percent(1.0 - held / capacity)} margin)"
+        for name, held in nearest.items()
     ]
     return InfeasibleError(
         f"none of {found.considered_count:,} layouts of {machine.spec.name} fits {machine.cards_count:,.0f} cards"

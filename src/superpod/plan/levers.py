@@ -9,7 +9,7 @@ from superpod.fabric.tiers import FabricTier
 from superpod.plan.machine import Machine
 from superpod.plan.report import Lever
 from superpod.plan.scenario import Training
-from superpod.plan.train_search import screened_s
+from superpod.plan.train_screen import screened_s
 from superpod.plan.train_space import Space
 
 MORE = 1.1

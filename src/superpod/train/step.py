@@ -12,9 +12,9 @@ from superpod.parallel.layout import Layout
 from superpod.parallel.place import Groups, groups
 from superpod.parallel.stages import stages
 from superpod.result import Num, Term, chosen, total
+from superpod.train.data_parallel import Window, exposed_s
 from superpod.train.layer import NOTHING, Pass, both_ways, layer_pass
 from superpod.train.offload import offload_traffic
-from superpod.train.overlap import exposed
 from superpod.train.schedules import SCHEDULES
 from superpod.train.stage_layers import copies_count
 from superpod.train.weights import parameter_share
@@ -96,12 +96,13 @@ def step_time(engine: Engine, layout: Layout, batch: tuple[float, float]) -> Ste
 
 def assembled(engine: Engine, layout: Layout, batch: tuple[float, float], slowest: Pace, bubble: Num) -> StepTime:
     """Return a step from the pace of its slowest stage and the time in which that stage is idle."""
-    placed, passes = groups(layout), micro_batches(layout, batch[0])
+    passes = micro_batches(layout, batch[0])
     term = total(
         "training step",
         _micro_batch_term(slowest).scaled(passes),
         Term(name="pipeline bubble", time_s=bubble),
-        _data_term(engine, layout, placed, passes, slowest),
+        Term(name="data-parallel collectives", time_s=exposed_s(engine, layout, passes, window(slowest))),
+        *_copies(engine, layout, passes),
         *_host_terms(engine, layout, batch[1], passes, slowest),
     )
     return StepTime(
@@ -124,10 +125,12 @@ def kernel_bound(engine: Engine, layout: Layout, batch: tuple[float, float], sch
     ends = edges(free, layout, phase, layer)
     stage = layer.scaled(engine.spec.layers_count / layout.pipeline)
     edge = (ends.embedding_s + ends.head_s) / layout.pipeline
+    # Bubbles shrink where a stage does more beside its layers: at least this share of the layers' own remains.
+    left = np.maximum(1.0 - edge / stage.time_s / np.maximum(layout.pipeline - 1.0, 1.0), 0.0)
     idle: Num = np.inf
     for name in schedules:
         item = SCHEDULES[name]
-        forward, backward, weight = (part + edge / 3.0 for part in (stage.forward, stage.backward, stage.weight))
+        forward, backward, weight = (part * left for part in (stage.forward, stage.backward, stage.weight))
         spent = item.bubble_s(forward, backward, weight, layout.pipeline, layout.virtual, passes)
         idle = np.minimum(idle, np.where(item.legal(layout.pipeline, layout.virtual, passes), spent, np.inf))
     return passes * (stage.time_s + edge) + idle
@@ -262,32 +265,22 @@ def model_flop(spec: ModelSpec, sequences: float, tokens: float) -> float:
 _PLAIN = Precision(name="count", matmul="bf16", weight_bytes=2.0, activation_bytes=2.0)
 
 
-def _data_term(engine: Engine, layout: Layout, placed: Groups, passes: Num, slowest: Pace) -> Term:
-    """Return the exposed part of gradient reduction and parameter gathering.
-
-    Gradients travel beside the backward pass and parameters beside the forward pass, layer by layer: what a layer's
-    traffic exceeds the layer's kernels is exposed, and so is one layer's at either end, which has nothing to run
-    beside. Traffic of experts holds the links already where it is hidden itself. ZeRO-1 reduces once a step; ZeRO-2
-    reduces and ZeRO-3 also gathers, twice, for every micro-batch (arXiv 1910.02054, section 7).
-    """
-    share = parameter_share(engine.spec, layout)
-    common = data.traffic(engine.fabric, placed.data, share.common, layout)
-    routed = data.traffic(engine.fabric, placed.expert_data, share.experts, layout)
-    several, wide = layout.data * layout.context > 1, layout.expert_data > 1
-    gather = np.where(several, common.gather_s, 0.0) + np.where(wide, routed.gather_s, 0.0)
-    reduce = np.where(several, common.reduce_s, 0.0) + np.where(wide, routed.reduce_s, 0.0)
-    layers = np.maximum(slowest.layers_count, 1.0)
-    tax = engine.fabric.tiers[-1].link.collective_tax_frac
+def window(slowest: Pace) -> Window:
+    """Return what data-parallel traffic may run beside on the slowest stage, expert traffic that is hidden left out."""
     free = np.maximum(slowest.body.time_s - slowest.body.hidden, 0.0)
-    ahead = np.maximum(slowest.body.forward - slowest.body.hidden / 2.0, 0.0)
-    behind = free - np.minimum(ahead, free)
-    gathers, reduces = data.rounds(layout, passes)
-    again = np.where(chosen(layout.zero, "3"), gather, 0.0)  # ZeRO-3 gathers for the backward pass too
-    forth = exposed(gather, ahead, tax) + gather / layers
-    back = exposed(reduce + again, behind, tax) + (reduce + again) / layers
-    shown = gathers * np.minimum(forth, gather) + reduces * np.minimum(back, reduce + again)
-    bare = gathers * gather + reduces * (reduce + again)
-    return Term(name="data-parallel collectives", time_s=np.where(chosen(layout.overlap, "none"), bare, shown))
+    ahead = np.minimum(np.maximum(slowest.body.forward - slowest.body.hidden / 2.0, 0.0), free)
+    return Window(ahead_s=ahead, behind_s=free - ahead, layers_count=slowest.layers_count)
+
+
+def _copies(engine: Engine, layout: Layout, passes: Num) -> tuple[Term, ...]:
+    """Return the copies of gradients that a framework makes each time before it reduces them, where it makes any."""
+    each = engine.software.gradient_copy_bytes
+    if not each:
+        return ()
+    share = parameter_share(engine.spec, layout)
+    moved = each * (share.common + share.experts) * data.rounds(layout, passes)[1]
+    spent = moved / (engine.device.calibration.memory_frac * engine.device.memory_bytes_per_s)
+    return (Term(name="gradient copies", time_s=np.where(layout.data * layout.context > 1, spent, 0.0)),)
 
 
 def _host_terms(engine: Engine, layout: Layout, tokens: float, passes: Num, slowest: Pace) -> tuple[Term, ...]:

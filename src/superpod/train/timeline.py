@@ -6,16 +6,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from superpod.parallel.axes import data
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
-from superpod.parallel.place import groups
-from superpod.result import chosen
+from superpod.train.data_parallel import step_traffic
 from superpod.train.replayed import Staged, replayed_step, staged
 from superpod.train.schedules.replay import replay
 from superpod.train.schedules.schedule import BACKWARD, FORWARD, FULL, KINDS, WEIGHT, Column
 from superpod.train.schedules.times import Seconds
-from superpod.train.weights import parameter_share
 
 STREAMS = ("compute", "tensor", "context", "expert", "pipeline", "data", "optimizer", "offload")
 COMPUTE, TENSOR, CONTEXT, EXPERT, PIPELINE, DATA, OPTIMIZER, OFFLOAD = range(len(STREAMS))
@@ -25,11 +22,12 @@ WORDS = (
     "parameter gather",
     "gradient reduction",
     "data-parallel collectives",
+    "gradient copies",
     "optimizer update",
     "host memory transfers",
 )
-HOST, GATHER, REDUCE, EXPOSED, UPDATE, MOVE = range(len(KINDS), len(WORDS))
-AFTER = ((DATA, EXPOSED), (OPTIMIZER, UPDATE), (OFFLOAD, MOVE))  # terms of a step that follow the replay
+HOST, GATHER, REDUCE, EXPOSED, COPY, UPDATE, MOVE = range(len(KINDS), len(WORDS))
+AFTER = ((DATA, EXPOSED), (DATA, COPY), (OPTIMIZER, UPDATE), (OFFLOAD, MOVE))  # terms of a step that follow the replay
 STAGE_EVENTS = 2_000  # blocks of a stage that a timeline holds, and of all stages
 ALL_EVENTS = 64_000
 PARTS = ((COMPUTE, -1), (TENSOR, -1), (CONTEXT, -1), (EXPERT, -1), (PIPELINE, -1), (COMPUTE, HOST))  # of a block
@@ -336,15 +334,9 @@ def _hidden_data(engine: Engine, layout: Layout, base: Staged, shown_s: float) -
 
     What is exposed is taken from both alike.
     """
-    placed, share = groups(layout), parameter_share(engine.spec, layout)
-    common = data.traffic(engine.fabric, placed.data, share.common, layout)
-    routed = data.traffic(engine.fabric, placed.expert_data, share.experts, layout)
-    several, wide = float(layout.data * layout.context > 1), float(layout.expert_data > 1)
-    gather = float(several * common.gather_s + wide * routed.gather_s)
-    reduce = float(several * common.reduce_s + wide * routed.reduce_s)
-    gathers, reduces = (float(value) for value in data.rounds(layout, float(base.micro_batches_count)))
-    again = gather if bool(chosen(layout.zero, "3")) else 0.0
-    ahead, behind = gathers * gather, reduces * (reduce + again)
+    sent = step_traffic(engine, layout, float(base.micro_batches_count))
+    gathers, reduces = float(sent.gathers_count), float(sent.reduces_count)
+    ahead, behind = gathers * float(sent.gather_s), reduces * float(sent.reduce_s)
     bare = ahead + behind
     hidden = max(bare - shown_s, 0.0) / bare if bare > 0.0 else 0.0
     return (ahead * hidden, gathers > 1.0), (behind * hidden, reduces > 1.0)

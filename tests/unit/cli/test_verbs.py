@@ -29,7 +29,7 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Answer every question with the samples; return the questions."""
     questions: list[Any] = []
 
-    def evaluate(catalogue: Catalogue, scenario: Scenario) -> Any:
+    def evaluate(catalogue: Catalogue, scenario: Scenario, progress: Any = None) -> Any:
         questions.append((catalogue, scenario))
         return samples.REPORT
 
