@@ -12,8 +12,8 @@ from superpod.units import significant
 
 Tree = Mapping[str, Any]
 TABLES = ("attention", "latent_attention", "training_attention", "decode", "latent_decode")
-KEYED = ("gemm", "experts", "narrow_decode")  # by number format; the last by engine
-SCALARS = ("backward_peak_frac", "memory_frac", "softmax_memory_frac", "kernel_s")
+KEYED = ("gemm", "experts", "narrow_decode", "earlier_attention")  # by number format, engine or generation
+SCALARS = ("backward_peak_frac", "memory_frac", "softmax_memory_frac", "kernel_s", "chip_spread_frac")
 DIGITS = 4
 
 
@@ -77,7 +77,7 @@ def _band(fitted: Mapping[str, Fitted], base: Tree, whose: str) -> str:
 
 
 def _keys(fitted: Mapping[str, Fitted], base: Tree) -> list[str]:
-    """Return the tables of the file in order: products and experts by format, decode by engine, then attention."""
+    """Return the tables of the file in order: products and experts by format, decode by engine, attention."""
     keys = [f"{kind}.{key}" for kind in KEYED for key in base.get(kind, {})]
     keys += [key for key in fitted if key.partition(".")[0] in KEYED and key not in keys]
     return [*sorted(keys, key=lambda key: KEYED.index(key.partition(".")[0])), *TABLES]
@@ -124,7 +124,7 @@ def _scalars(fitted: Mapping[str, Fitted], provenance: Provenance, base: Tree, w
         found["softmax_memory_frac"] = _fact(
             soft.values["memory_frac"], provenance, f"{provenance.words}: {summary(soft)}"
         )
-    return [f"{name} = {found.get(name) or _borrowed(base[name], whose)}" for name in SCALARS]
+    return [f"{name} = {found.get(name) or _borrowed(base[name], whose)}" for name in SCALARS if name in base]
 
 
 def _fact(value: float, provenance: Provenance, note: str) -> str:

@@ -128,6 +128,8 @@ def test_from_a_file_of_both_kinds_to_an_answer(ask: Asked) -> None:
     assert made.note == f"fitted to h100.csv: {SOFTWARE}; a device is a chip"
     assert "quantising the inputs" in made.facts["experts.fp8.peak_frac"].note
     assert made.facts["training_attention.peak_frac"].note.startswith("borrowed from")
+    assert made.earlier_attention == relative.earlier_attention
+    assert made.chip_spread_frac == relative.chip_spread_frac
     assert mine.link("nvlink4").efficiency_frac == pytest.approx(CATALOGUE.link("nvlink4").efficiency_frac, rel=0.1)
     code, text, err = ask("serve", "llama-3.1-70b", "--pod", "hgx-h100", "--catalog", "mine", "--json")
     assert code == 0, err
