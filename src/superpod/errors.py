@@ -7,6 +7,7 @@ SuperpodError                 base: message, where, hint; the command line print
 ├── NoBasisError              no calibration or rate to compute from (a dtype the chip lacks)
 ├── ScenarioError             the question contradicts itself (world size, degrees, batch)
 ├── MeasurementError          a file of measurements is wrong
+├── TrafficError              a trace of requests or a description of traffic is wrong
 ├── UnreachableError          a transfer whose ends no path joins
 └── InfeasibleError           nothing in the searched space fits; carries the closest misses
 """
@@ -59,6 +60,10 @@ class ScenarioError(SuperpodError):
 
 class MeasurementError(SuperpodError):
     """A file of measurements is wrong."""
+
+
+class TrafficError(SuperpodError):
+    """A trace of requests or a description of traffic is wrong."""
 
 
 class UnreachableError(SuperpodError):

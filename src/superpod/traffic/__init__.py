@@ -1,0 +1,1 @@
+"""Requests: read from traces, drawn from distributions, reshaped and described."""
