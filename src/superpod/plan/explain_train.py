@@ -264,7 +264,14 @@ def why_slower(item: Trained, best: Trained) -> str:
 
 
 def infeasible(machine: Machine, found: TrainSearch) -> InfeasibleError:
-    """Return the error that names the nearest misses and their margins."""
+    """Return the error that names the nearest misses and their margins, or what no degrees can run."""
+    if not found.misses:
+        return InfeasibleError(
+            f"none of {found.considered_count:,} layouts can run: the schedule, or what is to overlap, is not defined"
+            " for these degrees and micro-batches",
+            where=f"pods/{machine.pod.id}",
+            hint="fewer pinned degrees and choices; docs/theory/pipeline-schedules.md says when each schedule is legal",
+        )
     capacity = machine.device.memory_bytes
     nearest = {short(miss.layout): miss.held_bytes for miss in found.misses}
     lines = [

@@ -9,7 +9,19 @@ import numpy as np
 
 from superpod.catalog.model_spec import LinearAttention, MixtureOfExperts, ModelSpec
 from superpod.errors import MissingFactError, ScenarioError
-from superpod.parallel.layout import AXES, MODULES, OFFLOAD, Layout, legal
+from superpod.parallel.layout import (
+    AXES,
+    CONTEXT_KINDS,
+    MODULES,
+    OFFLOAD,
+    OVERLAP,
+    RECOMPUTE,
+    SPLITS,
+    TENSOR_OVERLAP,
+    ZERO,
+    Layout,
+    legal,
+)
 from superpod.parallel.place import packed_ranks
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Training
@@ -284,9 +296,34 @@ def experts(spec: ModelSpec) -> float:
     )
 
 
+WORDS: Mapping[str, tuple[str, ...]] = {
+    "zero": ZERO,
+    "schedule": tuple(SCHEDULES),
+    "split": SPLITS,
+    "overlap": OVERLAP,
+    "tensor_overlap": TENSOR_OVERLAP,
+    "context_kind": CONTEXT_KINDS,
+    "order": tuple("-".join(axes) for axes in itertools.permutations(AXES)),
+}
+LISTS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "recompute": (RECOMPUTE, MODULES),
+    "offload": (OFFLOAD[:1], OFFLOAD[1:]),
+}
+
+
 def check_fixed(fixed: Mapping[str, float | str]) -> None:
-    """Raise ScenarioError for a pinned name that is no degree and no choice."""
+    """Raise ScenarioError for a pinned name that is no degree and no choice, and for a word that a choice has not."""
     known = {*DEGREES, "data", "shard", "gradient_bytes", *CHOICES, *FLAGS}
-    for name in fixed:
+    for name, value in fixed.items():
         if name not in known:
             raise ScenarioError(f"cannot pin {name!r}", where="layout", hint=f"known: {', '.join(sorted(known))}")
+        if name in WORDS and value not in WORDS[name]:
+            raise ScenarioError(
+                f"found {value!r}, expected one of {', '.join(WORDS[name])}", where=f"layout: {name.replace('_', ' ')}"
+            )
+        if name in LISTS and value not in LISTS[name][0] and not set(str(value).split("+")) <= set(LISTS[name][1]):
+            single, joined = LISTS[name]
+            raise ScenarioError(
+                f"found {value!r}, expected {', '.join(single)}, or {', '.join(joined)} joined by +",
+                where=f"layout: {name}",
+            )

@@ -12,7 +12,7 @@ from superpod.plan.band import log_spread, shares
 from superpod.plan.machine import Machine, machine
 from superpod.plan.public_record import least_spread
 from superpod.plan.scenario import Scenario, Training
-from superpod.plan.train_screen import price
+from superpod.plan.train_search import trained
 from superpod.train.memory import MemoryRecipe, TrainingMemory, training_memory
 from superpod.train.step import StepTime
 from superpod.validate.hardware import catalogue_at, place_of
@@ -74,7 +74,8 @@ def run_of(catalogue: Catalogue, point: Point) -> Run:
     old = unfused(made.device.calibration.id)
     ranks = place.cards * made.fabric.ranks_per_chip
     layout = layout_of(point, spec, ranks, old_kernels=old)
-    step, memory = price(made, work, layout)
+    trainee = trained(made, work, layout)
+    step, memory = trainee.step, trainee.memory
     return Run(point=point, made=made, work=work, layout=layout, step=step, memory=memory, cards=place.cards)
 
 
