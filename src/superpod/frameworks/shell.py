@@ -45,11 +45,16 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Script:
-    """The words of all commands with their lines, the values of the variables, and what could not be decided."""
+    """The words of each command with their lines, the values of the variables, and what could not be decided."""
 
-    words: tuple[Token, ...]
+    commands: tuple[tuple[Token, ...], ...]
     variables: dict[str, str]
     doubts: tuple[str, ...]
+
+    @property
+    def words(self) -> tuple[Token, ...]:
+        """The words of all commands in a row."""
+        return tuple(word for command in self.commands for word in command)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,7 +63,7 @@ class _Reading:
 
     where: str
     variables: dict[str, str] = field(default_factory=dict)
-    words: list[Token] = field(default_factory=list)
+    commands: list[list[Token]] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
     branches: list["_Branch"] = field(default_factory=list)
 
@@ -86,7 +91,9 @@ def read_script(text: str, where: str = "") -> Script:
     reading = _Reading(where=where)
     for statement in _statements(list(tokens(text, where))):
         _take(statement, reading)
-    return Script(words=tuple(reading.words), variables=reading.variables, doubts=tuple(reading.doubts))
+    return Script(
+        commands=tuple(map(tuple, reading.commands)), variables=reading.variables, doubts=tuple(reading.doubts)
+    )
 
 
 def tokens(text: str, where: str = "") -> Iterator[Token]:
@@ -225,7 +232,7 @@ def _act(statement: list[Token], words: list[Token], reading: _Reading) -> None:
     if sets:
         _assign(statement, words, reading)
     else:
-        reading.words += _expanded(words, reading)
+        reading.commands.append(_expanded(words, reading))
 
 
 def _branch(kind: str, words: list[Token], reading: _Reading) -> None:
@@ -284,7 +291,7 @@ def _assign(statement: list[Token], words: list[Token], reading: _Reading) -> No
         return
     # VAR=value command …: what follows is a command.
     rest = [item for item in statement[index:] if not item.mark]
-    reading.words += _expanded(rest, reading)
+    reading.commands.append(_expanded(rest, reading))
 
 
 def _expanded(words: list[Token], reading: _Reading) -> list[Token]:
