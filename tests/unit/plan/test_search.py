@@ -11,6 +11,7 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import InfeasibleError, ScenarioError
 from superpod.parallel.layout import Layout, legal
 from superpod.plan import explain_serve, explain_train, serve_search, train_search, train_space
+from superpod.plan.levers import levers
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.serve.batching import slots
@@ -226,3 +227,69 @@ def test_uneven_experts_of_a_dense_model_are_refused() -> None:
         explain_serve.answer(made("llama-3.1-8b", "hgx-h100", 8, work), work, {})
     uneven, _ = explain_serve.answer(made("gpt-oss-120b", "hgx-h100", 8, work), work, {})
     assert any("3 times the mean" in note for note in uneven.notes)
+
+
+def test_an_interrupted_search_keeps_what_it_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    system, pieces = made("llama-3.1-70b", "hgx-h100", 64), train_space.Space.pieces
+    monkeypatch.setattr(train_space.Space, "pieces", lambda self: pieces(self, 2000))
+
+    def stop(done: int, whole: int) -> None:
+        if done < whole:
+            raise KeyboardInterrupt
+
+    found = train_search.search(system, WORK, {}, progress=stop)
+    assert found.interrupted
+    assert found.best is not None
+    assert found.feasible_count < train_search.search(system, WORK, {}).feasible_count
+
+
+def test_a_tenth_more_of_anything_never_hurts() -> None:
+    system = made("deepseek-v3", "cloudmatrix384", 384)
+    found = train_search.search(system, WORK, {})
+    assert found.near.rows_count
+    assert all(lever.gain_frac >= -1e-9 for lever in levers(system, WORK, found.near))
+
+
+def test_the_front_holds_the_best_and_nothing_that_another_beats() -> None:
+    found = train_search.search(made("mixtral-8x7b", "hgx-h100", 32), WORK, {})
+    assert found.best is not None
+    assert found.front[0].time_s == found.best.time_s
+    points = [(item.time_s, float(item.memory.total_bytes), item.ranks_used) for item in found.front]
+    for one, other in itertools.permutations(points, 2):
+        assert not all(a <= b for a, b in zip(one, other, strict=True)), (one, other)
+
+
+def test_uneven_experts_cost_time_and_memory() -> None:
+    """Visits of which one rank draws twice its share: slower and fuller than balanced ones, by time and memory both."""
+    even = made("mixtral-8x7b", "hgx-h100", 32)
+    skewed = replace(WORK, expert_visits_count=(2.0, 1.0, 1.0, 1.0, 1.0, 1.0, 0.5, 0.5))
+    pins: dict[str, float | str] = {"expert": 8.0, "recompute": "none", "pipeline": 1.0}
+    one, other = (train_search.search(even, work, pins).best for work in (WORK, skewed))
+    assert one is not None
+    assert other is not None
+    assert other.layout.imbalance_ratio == 2.0
+    assert other.time_s > one.time_s
+    layouts = [replace(one.layout, imbalance_ratio=ratio) for ratio in (1.0, 2.0)]
+    held = [float(train_search.price(even, WORK, layout)[1].total_bytes) for layout in layouts]
+    assert held[1] > held[0]
+
+
+@pytest.mark.parametrize(
+    ("pins", "said"),
+    [
+        ({"schedule": "interleaved"}, "schedule: found 'interleaved', expected one of gpipe, 1f1b"),
+        ({"order": "tp-pp"}, "order: found 'tp-pp'"),
+        ({"recompute": "attention"}, "recompute: found 'attention', expected none, selective, full"),
+        ({"offload": "weights+all"}, "offload: found 'weights[+]all'"),
+    ],
+)
+def test_words_that_a_choice_has_not_are_refused(pins: dict[str, float | str], said: str) -> None:
+    with pytest.raises(ScenarioError, match=said):
+        train_search.search(made("llama-3.1-70b", "hgx-h100", 64), WORK, pins)
+
+
+def test_visits_of_another_number_of_experts_are_refused() -> None:
+    with pytest.raises(ScenarioError, match="found visits of 3 experts, expected 8"):
+        train_search.search(
+            made("mixtral-8x7b", "hgx-h100", 32), replace(WORK, expert_visits_count=(1.0, 1.0, 1.0)), {}
+        )
