@@ -3,9 +3,23 @@
 A simulation reads them millions of times (`serve.step_tables`); the formulas are those of the steady state.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from superpod.serve.step_tables import Tables
+import numpy as np
+
+from superpod.catalog.model_spec import MixtureOfExperts
+from superpod.parallel.engine import Engine
+from superpod.parallel.layout import Layout
+from superpod.result import Num
+from superpod.serve.iteration import context_time, draft_time, pass_time, projection, token_pass
+from superpod.serve.memory import cache_budget, held_weights_bytes, sequence_cache_bytes
+from superpod.serve.steady import Requests, even_share
+from superpod.serve.step_tables import PER_OCTAVE, Column, Tables
+from superpod.workload.build import kv_cache_bytes
+from superpod.workload.phase import Partition, chunk_phase, decode_phase, prefill_phase
+
+FEW = 1.0 / 64.0  # the least of a mean over groups that a table tells apart
+LONGEST = 2.0**20  # tokens of context that tables reach; they go on straight beyond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -14,9 +28,9 @@ class StepCosts:
 
     With p pipeline stages each group has p batches in flight, and each of them counts as a group here: its step goes
     through all stages. `groups_together`: they wait for each other in every layer. `capacity_tokens`: what one of them
-    can hold in its caches; `sequences_max` and `step_tokens_max` (query tokens and prompts together) are its limits.
-    `token_bytes`: the cache of a token of a whole request, over all layers and ranks, `state_bytes` what a request has
-    of it whatever its length. `emitted_tokens`: tokens that a decode step gives a sequence, drafts included.
+    can hold in its caches, 0 where the weights leave no room; `sequences_max_count` and `step_max_tokens` (query tokens
+    and prompts together) are its limits. `token_bytes`: the cache of a token of a whole request, over all layers and
+    ranks, `state_bytes` what a request has of it whatever its length.
     """
 
     tables: Tables
@@ -25,8 +39,170 @@ class StepCosts:
     groups_together: bool
     capacity_tokens: float
     sequences_max_count: float
-    step_tokens_max_count: float
-    emitted_tokens: float
+    step_max_tokens: float
     token_bytes: float
     state_bytes: float
-    mixed: bool
+
+    @property
+    def emitted_tokens(self) -> float:
+        """Tokens that a decode step gives a sequence, accepted drafts included."""
+        return self.tables.emitted_tokens
+
+    @property
+    def mixed(self) -> bool:
+        """Whether prompts ride along in decode steps; else they take turns."""
+        return self.tables.mixed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """How an engine was started, where it is not as its release is by default.
+
+    `capacity_tokens`: what an engine says it can hold in the caches of a group (its blocks x tokens of a block).
+    `typical_tokens`: the context at which the cache of layers with windows or states is spread over tokens.
+    """
+
+    draft_tokens: int = 0
+    acceptance_frac: float = 0.0
+    capacity_tokens: float | None = None
+    step_max_tokens: float | None = None
+    sequences_max_count: float | None = None
+    typical_tokens: float = 8192.0
+
+
+def step_costs(engine: Engine, layout: Layout, settings: Settings = Settings()) -> StepCosts:
+    """Return the costs of one instance of a layout of numbers; see `docs/theory/serving.md`.
+
+    Every column is one call of a formula of `serve.iteration` over its knots, made not to fall where work grows. With p
+    stages of ceil(L / p) layers every batch waits for the fullest stage: all times x p ceil(L / p) / L.
+    """
+    sequences, tokens = limits(engine, layout, settings)
+    drafting = Requests(
+        prompt_tokens=0.0,
+        output_tokens=0.0,
+        draft_tokens=settings.draft_tokens,
+        acceptance_frac=settings.acceptance_frac,
+    )
+    tables = scaled(_tables(engine, layout, drafting, sequences, tokens), 1.0 / float(even_share(engine, layout)))
+    token_bytes, state_bytes = request_bytes(engine, settings.typical_tokens)
+    return StepCosts(
+        tables=tables,
+        groups_count=float(layout.data * layout.pipeline),
+        ranks_count=float(layout.tensor * layout.data * layout.pipeline),
+        groups_together=bool(layout.expert > 1 and layout.data > 1),
+        capacity_tokens=capacity(engine, layout, settings),
+        sequences_max_count=sequences,
+        step_max_tokens=tokens,
+        token_bytes=token_bytes,
+        state_bytes=state_bytes,
+    )
+
+
+def limits(engine: Engine, layout: Layout, settings: Settings) -> tuple[float, float]:
+    """Return (sequences, tokens a step) of one batch; the batches in flight share the engine's limit of sequences."""
+    software = engine.software
+    sequences = settings.sequences_max_count or software.sequences_count
+    return max(sequences / float(layout.pipeline), 1.0), settings.step_max_tokens or software.step_tokens_count
+
+
+def capacity(engine: Engine, layout: Layout, settings: Settings) -> float:
+    """Return the tokens that one batch can hold: as the engine says, or what is left to caches / cache of a token."""
+    if settings.capacity_tokens is not None:
+        return settings.capacity_tokens / float(layout.pipeline)
+    drafts = settings.draft_tokens > 0
+    left = cache_budget(engine, held_weights_bytes(engine, layout, drafts=drafts))
+    one = sequence_cache_bytes(engine, layout, settings.typical_tokens, drafts=drafts)
+    return max(float(left / one) * settings.typical_tokens, 0.0)
+
+
+def request_bytes(engine: Engine, typical_tokens: float) -> tuple[float, float]:
+    """Return the cache of a whole request over all ranks: (bytes a token, bytes whatever its length)."""
+    state, whole = (
+        kv_cache_bytes(engine.spec, tokens, Partition(), engine.precision) for tokens in (0.0, typical_tokens)
+    )
+    return float(whole - state) / typical_tokens, float(state)
+
+
+def knots(low: float, first: float, top: float) -> Column:
+    """Return `low`, then `first` x 2^(k / PER_OCTAVE) up to `top` or just above."""
+    count = max(int(np.ceil(PER_OCTAVE * np.log2(top / first) - 1e-9)), 1)
+    return np.concatenate([[low], first * 2.0 ** (np.arange(count + 1) / PER_OCTAVE)])
+
+
+def rising(values: Num, shape: tuple[int, ...]) -> Column:
+    """Return a table that nowhere falls along its axes."""
+    table = np.broadcast_to(np.asarray(values, dtype=float), shape)
+    for axis in range(len(shape)):
+        table = np.maximum.accumulate(table, axis=axis)
+    return table
+
+
+def scaled(tables: Tables, factor: float) -> Tables:
+    """Return the tables with every time x `factor`."""
+    return tables._replace(**{name: getattr(tables, name) * factor for name in tables._fields if name.endswith("_s")})
+
+
+def _tables(engine: Engine, layout: Layout, drafting: Requests, sequences: float, tokens: float) -> Tables:
+    drafts = drafting.draft_tokens
+    most = 2.0 * max(tokens, sequences * (1.0 + drafts))
+    batch, context = knots(FEW, 1.0, sequences), knots(1.0, 16.0, LONGEST)
+    rows = knots(FEW, 1.0, 2.0 * sequences * (1.0 + drafts))
+    chunk, behind = knots(1.0, 16.0, tokens), knots(0.0, 16.0, LONGEST)
+    software, layers = engine.software, engine.spec.layers
+    asked = prefill_phase(rows, 1.0)
+    return Tables(
+        batch_count=batch,
+        context_tokens=context,
+        **_decoding(engine, layout, drafts, batch, context),
+        **_passing(engine, layout, knots(1.0, 2.0, most)),
+        rows_count=rows,
+        projection_s=rising(projection(engine, layout, asked), rows.shape),
+        chunk_tokens=chunk,
+        behind_tokens=behind,
+        **_reading(engine, layout, chunk, behind),
+        launch_s=engine.spec.layers_count * software.layer_s,
+        gap_s=software.gap_s,
+        sequence_s=software.sequence_s,
+        expert_frac=sum(group.count for group in layers if isinstance(group.ffn, MixtureOfExperts))
+        / engine.spec.layers_count,
+        overlap_tax_frac=engine.fabric.tiers[-1].link.overlap_tax_frac,
+        query_count=1.0 + drafts,
+        emitted_tokens=drafting.tokens_per_step,
+        mixed=software.scheduling == "mixed",
+    )
+
+
+def _decoding(engine: Engine, layout: Layout, drafts: int, batch: Column, context: Column) -> dict[str, Column]:
+    """Return the columns by batch and context, row by row."""
+    shape = (len(batch), len(context))
+    phase = decode_phase(batch[:, None], context[None, :], 1.0 + drafts)
+    half = replace(phase, sequences=phase.sequences / 2.0, tokens=phase.tokens / 2.0)
+    draft = draft_time(engine, layout, phase, drafts).time_s
+    found = {
+        "decode_s": pass_time(engine, layout, phase).time_s + draft,
+        "attend_s": context_time(engine, layout, phase),
+        "halves_attend_s": 2.0 * context_time(engine, layout, half),
+        "draft_s": draft,
+    }
+    return {name: rising(values, shape).ravel() for name, values in found.items()}
+
+
+def _passing(engine: Engine, layout: Layout, tokens: Column) -> dict[str, Column]:
+    """Return the columns by tokens of a pass."""
+    found = token_pass(engine, layout, prefill_phase(1.0, tokens))
+    columns = {name: rising(getattr(found, name), tokens.shape) for name in found.__dataclass_fields__}
+    return {"pass_tokens": tokens, **columns}
+
+
+def _reading(engine: Engine, layout: Layout, chunk: Column, behind: Column) -> dict[str, Column]:
+    """Return the columns by chunk and what lies behind it, row by row.
+
+    Chunks of one pass share launches: each further one takes the difference between two equal chunks and one.
+    """
+    shape = (len(chunk), len(behind))
+    one, two = (
+        rising(context_time(engine, layout, chunk_phase(count, chunk[:, None], behind[None, :])), shape)
+        for count in (1.0, 2.0)
+    )
+    beside = np.minimum(rising(two - one, shape), one)
+    return {"read_s": beside.ravel(), "first_s": (one - beside).ravel()}

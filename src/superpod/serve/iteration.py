@@ -14,8 +14,9 @@ from superpod.parallel.place import Groups, groups
 from superpod.result import Num, Term, total
 from superpod.serve.host import host_time
 from superpod.workload.blocks import BLOCKS
+from superpod.workload.blocks.moe import routed
 from superpod.workload.build import LayerWork, head, layer
-from superpod.workload.op import ATTENTION, DECODE_ATTENTION
+from superpod.workload.op import ATTENTION, DECODE_ATTENTION, Op
 from superpod.workload.phase import Partition, Phase
 
 CORE = (ATTENTION, DECODE_ATTENTION)  # kernels over the context; all others of a layer are over tokens
@@ -37,13 +38,29 @@ class Part:
         return Part(**{name: getattr(self, name) + times * getattr(other, name) for name in self.__dataclass_fields__})
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TokenPass:
+    """Seconds of a pass over prompts for its tokens alone: no kernel over the context, no projection, no host.
+
+    `routed_s` are the routed experts, `own_s` all the rest, `expert_own_s` what of it is in layers with experts. Those
+    layers run as two halves: `halves_kernel_s`, `halves_routed_s`, and `halves_wait_s` for dispatch and combine.
+    """
+
+    own_s: Num
+    routed_s: Num
+    expert_own_s: Num
+    halves_kernel_s: Num
+    halves_routed_s: Num
+    halves_wait_s: Num
+
+
 def pass_time(engine: Engine, layout: Layout, phase: Phase) -> Term:
     """Return the time of one pass of `phase` over all layers and the vocabulary projection, the host's share with it.
 
     Each layer runs its kernels and then waits for its collectives; where splitting the batch in two and letting one
     half compute while the other's tokens travel is faster, that is used (arXiv 2506.12708, section 4.2.3).
     """
-    device = _device(engine, layout, phase, (), _projection(engine, layout, phase))
+    device = _device(engine, layout, phase, (), projection(engine, layout, phase))
     return _hosted(engine, device, phase)
 
 
@@ -57,7 +74,7 @@ def mixed_pass_time(engine: Engine, layout: Layout, reading: Phase, decoding: Ph
         reading, tokens=reading.tokens + decoding.tokens, sequences=reading.sequences + decoding.sequences
     )
     rows = replace(together, sequences=reading.sequences + decoding.tokens)
-    device = _device(engine, layout, together, (reading, decoding), _projection(engine, layout, rows))
+    device = _device(engine, layout, together, (reading, decoding), projection(engine, layout, rows))
     return _hosted(engine, device, together)
 
 
@@ -67,9 +84,65 @@ def _device(engine: Engine, layout: Layout, phase: Phase, cores: tuple[Phase, ..
     spent = Part(attention=0.0, feed_forward=0.0, tensor=0.0, dispatch=0.0, combine=0.0, hidden=0.0)
     for group in engine.spec.layers:
         spent = spent.plus(_layer(engine, group, layout, placed, phase, cores), float(group.count))
+    return _term(phase.kind, spent, projection, _hops(engine, layout, placed, phase))
+
+
+def _hops(engine: Engine, layout: Layout, placed: Groups, phase: Phase) -> Num:
+    """Return the transfers from stage to stage."""
     hop = pipeline.hop_time(engine.fabric, placed.pipeline, phase.tokens, engine.spec.hidden_count, layout.tensor)
-    hops = np.where(layout.pipeline > 1, (layout.pipeline - 1.0) * hop, 0.0)
-    return _term(phase.kind, spent, projection, hops)
+    return np.where(layout.pipeline > 1, (layout.pipeline - 1.0) * hop, 0.0)
+
+
+def token_pass(engine: Engine, layout: Layout, phase: Phase) -> TokenPass:
+    """Return what a pass takes for its tokens, whatever they look at; `context_time` is the rest of its layers."""
+    placed, half = groups(layout), _halved(phase)
+    own = shared = expert_own = halves_kernel = halves_shared = halves_wait = np.zeros(())
+    for group in engine.spec.layers:
+        count = float(group.count)
+        whole, experts = _tokens_alone(engine, group, layout, placed, phase)
+        own, shared = own + count * (_sum(whole) - experts), shared + count * experts
+        if isinstance(group.ffn, MixtureOfExperts):
+            part, some = _tokens_alone(engine, group, layout, placed, half)
+            waits = part.dispatch + part.combine
+            expert_own = expert_own + count * (_sum(whole) - experts)
+            halves_kernel = halves_kernel + 2.0 * count * (_sum(part) - waits - some)
+            halves_shared, halves_wait = halves_shared + 2.0 * count * some, halves_wait + 2.0 * count * waits
+    return TokenPass(
+        own_s=own + _hops(engine, layout, placed, phase),
+        routed_s=shared,
+        expert_own_s=expert_own,
+        halves_kernel_s=halves_kernel,
+        halves_routed_s=halves_shared,
+        halves_wait_s=halves_wait,
+    )
+
+
+def _tokens_alone(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> tuple[Part, Num]:
+    """Return a layer without what looks at the context, and its routed experts' share of that."""
+    part = _sequential(engine, group, layout, placed, phase, None)
+    if not isinstance(group.ffn, MixtureOfExperts):
+        return part, 0.0
+    kernels = routed(group.ffn, engine.spec.hidden_count, phase, _partition(layout, phase), engine.precision)
+    return part, engine.seconds(kernels)
+
+
+def context_time(engine: Engine, layout: Layout, phase: Phase) -> Num:
+    """Return what a pass takes for looking at its context: its attention blocks less what they do for tokens alone.
+
+    Kernels over the context, recurrences, and the expansion of latents that are cached behind a chunk.
+    """
+    part = _partition(layout, phase)
+    spent: Num = 0.0
+    for group in engine.spec.layers:
+        block = BLOCKS[group.attention.kind]
+        seeing, alone = (
+            block(group.attention, engine.spec.hidden_count, one, part, engine.precision)
+            for one in (phase, replace(phase, behind=0.0))
+        )
+        core = engine.seconds(tuple(op for op in seeing if op.kind in CORE))
+        again = engine.seconds(_blind(seeing)) - engine.seconds(_blind(alone))
+        spent = spent + group.count * (core + again)
+    return spent
 
 
 def _hosted(engine: Engine, device: Term, phase: Phase) -> Term:
@@ -90,7 +163,7 @@ def draft_time(engine: Engine, layout: Layout, phase: Phase, draft_tokens: int) 
         return Term(name="draft", time_s=0.0 * phase.tokens)
     single = replace(phase, tokens=phase.sequences)
     part = _layer(engine, engine.spec.layers[-1], layout, groups(layout), single, ())
-    one = _sum(part) - part.hidden + _projection(engine, layout, single)
+    one = _sum(part) - part.hidden + projection(engine, layout, single)
     return Term(name="draft", time_s=draft_tokens * one)
 
 
@@ -100,7 +173,7 @@ def head_ranks(fabric: Fabric, layout: Layout) -> Num:
     return np.maximum(np.minimum(layout.tensor * layout.data, node), layout.tensor)
 
 
-def _projection(engine: Engine, layout: Layout, phase: Phase) -> Num:
+def projection(engine: Engine, layout: Layout, phase: Phase) -> Num:
     """Return the vocabulary projection of one pass, split over `head_ranks`, which gather their tokens first."""
     sharing = head_ranks(engine.fabric, layout)
     pooled = sharing / layout.tensor
@@ -134,9 +207,9 @@ def _halved(phase: Phase) -> Phase:
 
 
 def _sequential(
-    engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase, cores: tuple[Phase, ...]
+    engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase, cores: tuple[Phase, ...] | None
 ) -> Part:
-    part = replace(layout.partition, sequence_parallel=phase.kind == "prefill")  # decode repeats its few rows
+    part = _partition(layout, phase)
     work = layer(engine.spec, group, phase, part, engine.precision)
     before, after = tensor.block_times(
         engine.fabric, placed.tensor, phase.tokens, engine.spec.hidden_count, sequence_parallel=phase.kind == "prefill"
@@ -157,16 +230,24 @@ def _sequential(
     )
 
 
-def _attention(engine: Engine, work: LayerWork, part: Partition, cores: tuple[Phase, ...]) -> Num:
+def _partition(layout: Layout, phase: Phase) -> Partition:
+    return replace(layout.partition, sequence_parallel=phase.kind == "prefill")  # decode repeats its few rows
+
+
+def _blind(kernels: tuple[Op, ...]) -> tuple[Op, ...]:
+    return tuple(op for op in kernels if op.kind not in CORE)
+
+
+def _attention(engine: Engine, work: LayerWork, part: Partition, cores: tuple[Phase, ...] | None) -> Num:
     """Return the time of an attention block whose kernels over the context run for each of `cores`, if there are any.
 
-    A recurrence walks its tokens, whatever the context: it runs once.
+    None: not at all. A recurrence walks its tokens, whatever the context: it runs once.
     """
     spec = work.group.attention
-    if not cores or isinstance(spec, LinearAttention):
+    if cores is not None and (not cores or isinstance(spec, LinearAttention)):
         return engine.seconds(work.attention)
-    spent = engine.seconds(tuple(op for op in work.attention if op.kind not in CORE))
-    for core in cores:
+    spent = engine.seconds(_blind(work.attention))
+    for core in cores or ():
         block = BLOCKS[spec.kind](spec, engine.spec.hidden_count, core, part, engine.precision)
         spent = spent + engine.seconds(tuple(op for op in block if op.kind in CORE))
     return spent

@@ -12,7 +12,8 @@ class Phase:
     """One pass over the layers, as one attention rank sees it.
 
     `tokens` query tokens on this rank (sequences x query tokens of each); every query looks at `context` keys on
-    average (for a causal prefill of s tokens that is s / 2); `keys` are the distinct keys held for each sequence.
+    average (for a causal prefill of s tokens that is s / 2); `keys` are the distinct keys held for each sequence, of
+    which `behind` were cached before the pass, where prompts are read in chunks.
     """
 
     kind: str  # "train", "prefill" or "decode"
@@ -21,6 +22,7 @@ class Phase:
     context: Num
     keys: Num
     fused_attention: bool = True
+    behind: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +68,18 @@ def prefill_phase(sequences: Num, prompt_tokens: Num) -> Phase:
         tokens=sequences * prompt_tokens,
         context=prompt_tokens / 2.0,
         keys=prompt_tokens,
+    )
+
+
+def chunk_phase(sequences: Num, chunk_tokens: Num, behind_tokens: Num) -> Phase:
+    """Return the pass that reads `chunk_tokens` of each prompt behind others that are cached: context x + c / 2."""
+    return Phase(
+        kind="prefill",
+        sequences=sequences,
+        tokens=sequences * chunk_tokens,
+        context=behind_tokens + chunk_tokens / 2.0,
+        keys=behind_tokens + chunk_tokens,
+        behind=behind_tokens,
     )
 
 

@@ -43,15 +43,21 @@ def operators(
 
 
 def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Precision) -> tuple[Op, ...]:
-    """Return up-projection of keys and values and ordinary attention over them."""
+    """Return up-projection of keys and values and ordinary attention over them.
+
+    Latents that are cached behind a chunk are expanded anew, as engines do that read prompts in chunks; a sparse choice
+    is read as it is.
+    """
     nope, rope, value = attention.qk_nope_dim, attention.qk_rope_dim, attention.v_dim
     context = selected(attention, phase.context)
     width = nope + rope
+    cached = phase.sequences * phase.behind * (not attention.sparse_top_k_count)
+    keys = phase.tokens + cached
     return (
-        *quantised(phase.tokens * attention.kv_lora_rank, phase, precision),
+        *quantised(keys * attention.kv_lora_rank, phase, precision),
         gemm(
             "kv up",
-            rows=phase.tokens,
+            rows=keys,
             columns=heads * (nope + value),
             depth=attention.kv_lora_rank,
             dtype=precision.matmul,
@@ -60,13 +66,13 @@ def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Pr
         ),
         elementwise("rope", phase.tokens * heads * width * 4.0, backward_ratio=1.0),
         # Keys are put together from their two parts: read both, write both.
-        elementwise("assemble keys", phase.tokens * heads * (nope + width) * 2.0, backward_ratio=1.0),
+        elementwise("assemble keys", keys * heads * (nope + width) * 2.0, backward_ratio=1.0),
         Op(
             name="attention",
             kind=ATTENTION,
             dtype=precision.attention,
             flop=2.0 * phase.tokens * context * heads * (width + value),
-            traffic_bytes=phase.tokens * heads * (2.0 * width + 2.0 * value) * 2.0,
+            traffic_bytes=(phase.tokens * heads * (2.0 * width + 2.0 * value) + cached * heads * (width + value)) * 2.0,
             rows=phase.tokens / phase.sequences,
             columns=phase.keys,
             depth=width,
