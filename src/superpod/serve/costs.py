@@ -19,6 +19,7 @@ from superpod.workload.build import kv_cache_bytes
 from superpod.workload.phase import Partition, chunk_phase, decode_phase, prefill_phase
 
 FEW = 1.0 / 64.0  # the least of a mean over groups that a table tells apart
+SEVERAL = 4.0  # chunks of a pass by which their further ones are priced
 LONGEST = 2.0**20  # tokens of context that tables reach; they go on straight beyond
 
 
@@ -197,12 +198,12 @@ def _passing(engine: Engine, layout: Layout, tokens: Column) -> dict[str, Column
 def _reading(engine: Engine, layout: Layout, chunk: Column, behind: Column) -> dict[str, Column]:
     """Return the columns by chunk and what lies behind it, row by row.
 
-    Chunks of one pass share launches: each further one takes the difference between two equal chunks and one.
+    Chunks of one pass share launches: each further one takes what `SEVERAL` equal chunks take more than one, evenly.
     """
     shape = (len(chunk), len(behind))
-    one, two = (
+    one, several = (
         rising(context_time(engine, layout, chunk_phase(count, chunk[:, None], behind[None, :])), shape)
-        for count in (1.0, 2.0)
+        for count in (1.0, SEVERAL)
     )
-    beside = np.minimum(rising(two - one, shape), one)
+    beside = np.minimum(rising((several - one) / (SEVERAL - 1.0), shape), one)
     return {"read_s": beside.ravel(), "first_s": (one - beside).ravel()}

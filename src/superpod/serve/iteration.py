@@ -70,8 +70,12 @@ def mixed_pass_time(engine: Engine, layout: Layout, reading: Phase, decoding: Ph
     All tokens share the products and collectives; attention runs for both kinds apart. The vocabulary projection is for
     the last token of each prompt and every query token of the decoding sequences. Not replayed as a captured graph.
     """
+    sequences = reading.sequences + decoding.sequences
     together = replace(
-        reading, tokens=reading.tokens + decoding.tokens, sequences=reading.sequences + decoding.sequences
+        reading,
+        tokens=reading.tokens + decoding.tokens,
+        sequences=sequences,
+        behind=reading.behind * (reading.sequences / sequences),
     )
     rows = replace(together, sequences=reading.sequences + decoding.tokens)
     device = _device(engine, layout, together, (reading, decoding), projection(engine, layout, rows))
