@@ -234,7 +234,7 @@ def write(export: Export) -> str:
     sections["dataset"] = {"sequence_length": export.work.sequence_tokens}
     nodes, each = export.nodes
     head = [
-        f"# {export.cards} cards. Written by superpod for Megatron-Bridge.",
+        f"# {export.cards} processes, one a rank. Written by superpod for Megatron-Bridge.",
         f"# torchrun --nnodes {nodes} --nproc-per-node {each} YOUR_RECIPE.py --config-file THIS_FILE",
     ]
     return "\n".join([*head, *(line for name, keys in sections.items() for line in section_lines(name, keys)), ""])

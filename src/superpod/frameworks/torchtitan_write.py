@@ -19,7 +19,7 @@ def write(export: Export) -> str:
     if export.layout.tensor_overlap == "ring":
         tables["compile"] = {"enable": True}
     head = [
-        f"# {export.cards} cards. Written by superpod for torchtitan 0.2.",
+        f"# {export.cards} processes, one a rank. Written by superpod for torchtitan 0.2.",
         f"# torchrun --nnodes {nodes} --nproc-per-node {each} -m torchtitan.train --job.config_file THIS_FILE",
     ]
     head += [f"#{export.routing}"] if export.routing else []

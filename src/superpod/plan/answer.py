@@ -35,7 +35,7 @@ def binding_term(term: Term, memory: Limit) -> str:
     """Return the sentence that names the largest part of a step, and memory where it is nearly full."""
     leaves = sorted(term.leaves(), key=lambda leaf: -float(leaf.time_s))
     share = float(leaves[0].time_s) / float(term.time_s)
-    sentence = f"{leaves[0].name} takes {100 * share:.0f} % of the {term.name}"
+    sentence = f"{100 * share:.0f} % of the {term.name} is {leaves[0].name}"
     if len(leaves) > 1:
         sentence += f", {leaves[1].name} {100 * float(leaves[1].time_s) / float(term.time_s):.0f} %"
     margin = float(memory.margin_frac)

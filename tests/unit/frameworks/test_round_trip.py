@@ -183,4 +183,4 @@ def test_the_plainest_search_result_can_be_written(name: str) -> None:
         layout = replace(layout, zero="3") if name == "torchtitan" else layout
         text = exported(name, layout, work, precision="bf16", model=spec)
         assert Layout(**FRAMEWORKS[name].read(text, "file").fixed) == layout
-        assert "256 cards" in text
+        assert "256 processes" in text
