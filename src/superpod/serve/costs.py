@@ -4,6 +4,7 @@ A simulation reads them millions of times (`serve.step_tables`); the formulas ar
 """
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,9 @@ from superpod.workload.build import kv_cache_bytes
 from superpod.workload.phase import Partition, chunk_phase, decode_phase, prefill_phase
 
 FEW = 1.0 / 64.0  # the least of a mean over groups that a table tells apart
-SEVERAL = 4.0  # chunks of a pass by which their further ones are priced
+MANY = 2.0**14  # equal chunks of a pass, so many that launches and a first wave of tiles are nothing
+POWERS = np.linspace(1.0, 3.0, 81)  # exponents tried for joining chunks
+TRIED = (2.0, 8.0, 32.0)  # chunks of a pass by which the exponent is chosen
 LONGEST = 2.0**20  # tokens of context that tables reach; they go on straight beyond
 
 
@@ -173,7 +176,7 @@ def _tables(engine: Engine, layout: Layout, drafting: Requests, sequences: float
     )
 
 
-def _decoding(engine: Engine, layout: Layout, drafts: int, batch: Column, context: Column) -> dict[str, Column]:
+def _decoding(engine: Engine, layout: Layout, drafts: int, batch: Column, context: Column) -> dict[str, Any]:
     """Return the columns by batch and context, row by row."""
     shape = (len(batch), len(context))
     phase = decode_phase(batch[:, None], context[None, :], 1.0 + drafts)
@@ -188,22 +191,43 @@ def _decoding(engine: Engine, layout: Layout, drafts: int, batch: Column, contex
     return {name: rising(values, shape).ravel() for name, values in found.items()}
 
 
-def _passing(engine: Engine, layout: Layout, tokens: Column) -> dict[str, Column]:
+def _passing(engine: Engine, layout: Layout, tokens: Column) -> dict[str, Any]:
     """Return the columns by tokens of a pass."""
     found = token_pass(engine, layout, prefill_phase(1.0, tokens))
     columns = {name: rising(getattr(found, name), tokens.shape) for name in found.__dataclass_fields__}
     return {"pass_tokens": tokens, **columns}
 
 
-def _reading(engine: Engine, layout: Layout, chunk: Column, behind: Column) -> dict[str, Column]:
-    """Return the columns by chunk and what lies behind it, row by row.
+def _reading(engine: Engine, layout: Layout, chunk: Column, behind: Column) -> dict[str, Any]:
+    """Return the columns by chunk and what lies behind it, row by row, and how chunks of one pass join.
 
-    Chunks of one pass share launches: each further one takes what `SEVERAL` equal chunks take more than one, evenly.
+    n equal chunks take l + ((n a)^p + w^p)^(1/p): launches, work, and a first wave of tiles that many chunks cover. a
+    is what one more takes among many, l the least that a lone chunk takes beyond a, w makes a lone chunk exact, and p
+    is that of `POWERS` which comes nearest to the formula.
     """
     shape = (len(chunk), len(behind))
-    one, several = (
-        rising(context_time(engine, layout, chunk_phase(count, chunk[:, None], behind[None, :])), shape)
-        for count in (1.0, SEVERAL)
-    )
-    beside = np.minimum(rising((several - one) / (SEVERAL - 1.0), shape), one)
-    return {"read_s": beside.ravel(), "first_s": (one - beside).ravel()}
+
+    def equal(count: float) -> Column:
+        found = context_time(engine, layout, chunk_phase(count, chunk[:, None], behind[None, :]))
+        return rising(found, shape)
+
+    one = equal(1.0)
+    each = np.minimum(rising((equal(2.0 * MANY) - equal(MANY)) / MANY, shape), one)
+    launch = float(np.min(one - each))
+    some = [(count, equal(count)) for count in TRIED]
+
+    def wave(power: float) -> Column:
+        return np.maximum((one - launch) ** power - each**power, 0.0) ** (1.0 / power)
+
+    def error(power: float) -> float:
+        first = wave(power)
+        made = [(launch + ((count * each) ** power + first**power) ** (1.0 / power)) / want for count, want in some]
+        return float(np.mean(np.abs(np.asarray(made) - 1.0)))
+
+    best = float(min(POWERS, key=error))
+    return {
+        "read_s": each.ravel(),
+        "first_s": rising(wave(best), shape).ravel(),
+        "read_launch_s": launch,
+        "read_power": best,
+    }

@@ -21,12 +21,16 @@ class Tables(NamedTuple):
 
     By (`batch_count`, `context_tokens`) of one attention group: `decode_s` a step that only decodes, drafts and host
     included; `attend_s` its kernels over the context alone, `halves_attend_s` the same run for two halves of the batch;
-    `draft_s` proposing the drafts. By `pass_tokens` of a group in a pass that reads prompts: `own_s` all that follows
-    the tokens of the fullest group, whatever they look at, `routed_s` the routed experts, which follow the mean of all
-    groups; of the layers with experts, run as two halves that overlap: `halves_kernel_s` and `halves_wait_s` of the
-    former, `halves_routed_s` of the latter; `expert_own_s` is their part of `own_s`. By `rows_count`: `projection_s` of
-    the vocabulary. By (`chunk_tokens`, `behind_tokens`): `read_s` the kernels over the context of a chunk of a prompt
-    beside others, behind what has been read or was cached, and `first_s` what the first chunk of a step adds.
+    `draft_s` proposing the drafts.
+
+    By `pass_tokens` of a group in a pass that reads prompts: `own_s` all that follows the tokens of the fullest group,
+    whatever they look at, `routed_s` the routed experts, which follow the mean of all groups. Of layers with experts
+    `expert_own_s` is the part of `own_s`; run as two halves that overlap they are `halves_kernel_s` and
+    `halves_wait_s`, and `halves_routed_s`. By `rows_count`: `projection_s` of the vocabulary.
+
+    By (`chunk_tokens`, `behind_tokens`): the kernels over the context of a chunk of a prompt behind what has been read
+    or was cached, `read_s` one among many, `first_s` a first wave of tiles; chunks of one pass take `read_launch_s` +
+    ((sum of read)^p + (longest first)^p)^(1/p), p = `read_power`.
 
     `launch_s`: launching the kernels of a pass; `gap_s` and `sequence_s`: see `serve.host`. `expert_frac`: layers with
     experts among all. `overlap_tax_frac`: that of the links. `query_count`: tokens a sequence checks a step.
@@ -52,6 +56,8 @@ class Tables(NamedTuple):
     behind_tokens: Column
     read_s: Column
     first_s: Column
+    read_launch_s: float
+    read_power: float
     launch_s: float
     gap_s: float
     sequence_s: float
@@ -177,10 +183,10 @@ def steps_within(tables: Tables, batch: float, context: float, seconds: float) -
 
 
 def read_chunk(tables: Tables, chunk: float, behind: float) -> tuple[float, float]:
-    """Return the seconds that `chunk` tokens of a prompt look at it: (beside other chunks, what a first one adds).
+    """Return the seconds that `chunk` tokens of a prompt look at it: (among many, a first wave of tiles).
 
-    `behind` tokens of the prompt were read before or were cached. A step's chunks take the sum of the former and the
-    largest of the latter.
+    `behind` tokens of the prompt were read before or were cached. `reading` takes the sum of the former over the chunks
+    of a pass, and the largest of the latter.
     """
     if chunk <= 0.0:
         return 0.0, 0.0
@@ -190,6 +196,15 @@ def read_chunk(tables: Tables, chunk: float, behind: float) -> tuple[float, floa
     return plane(tables.read_s, len(tables.behind_tokens), row, down, column, across), plane(
         tables.first_s, len(tables.behind_tokens), row, down, column, across
     )
+
+
+def reading(tables: Tables, read: float, first: float, parts: float) -> float:
+    """Return the seconds of a pass's kernels over the context of its prompts, run in so many equal `parts`."""
+    if read <= 0.0:
+        return 0.0
+    power = tables.read_power
+    joined = ((read / parts) ** power + first**power) ** (1.0 / power)
+    return parts * (tables.read_launch_s + joined)
 
 
 def _together(
@@ -223,7 +238,15 @@ def prompt_pass(tables: Tables, tokens: float, mean_tokens: float, prompts: floa
     """
     if tokens <= 0.0:
         return 0.0
-    return _together(tables, tokens, mean_tokens, prompts, prompts, read + first, read + 2.0 * first)
+    return _together(
+        tables,
+        tokens,
+        mean_tokens,
+        prompts,
+        prompts,
+        reading(tables, read, first, 1.0),
+        reading(tables, read, first, 2.0),
+    )
 
 
 def mixed_step(
@@ -255,8 +278,10 @@ def mixed_step(
         mean_tokens + queries,
         batch + prompts,
         queries + prompts,
-        read + first + plane(tables.attend_s, len(tables.context_tokens), row, down, column, across),
-        read + 2.0 * first + plane(tables.halves_attend_s, len(tables.context_tokens), row, down, column, across),
+        reading(tables, read, first, 1.0)
+        + plane(tables.attend_s, len(tables.context_tokens), row, down, column, across),
+        reading(tables, read, first, 2.0)
+        + plane(tables.halves_attend_s, len(tables.context_tokens), row, down, column, across),
     )
     return max(spent + plane(tables.draft_s, len(tables.context_tokens), row, down, column, across), plain)
 
@@ -277,6 +302,7 @@ FUNCTIONS = (
     decode_span,
     steps_within,
     read_chunk,
+    reading,
     _together,
     prompt_pass,
     mixed_step,
