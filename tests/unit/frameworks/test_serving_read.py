@@ -12,6 +12,7 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError, SuperpodError
 from superpod.frameworks.serving import ENGINES, Pool, imported_engine
 from superpod.parallel.layout import Layout
+from superpod.plan.serve_search import SERVE_DEGREES
 from unit.frameworks import serving_samples as samples
 
 
@@ -212,6 +213,41 @@ def test_files_that_are_no_text(tmp_path: Path) -> None:
     binary.write_bytes(b"\xff\xfe vllm serve")
     with pytest.raises(ScenarioError, match="cannot read"):
         imported_engine(binary)
+
+
+def test_a_search_of_what_a_file_launches() -> None:
+    pool = imported_engine(samples.SGLANG_POOLS).pools[0]
+    assert pool.fixed(experts=True) == {
+        "tensor": 2.0,
+        "data": 8.0,
+        "pipeline": 1.0,
+        "expert": 16.0,
+        "expert_tensor": 1.0,
+        "batch": 128.0,
+    }
+    assert "batch" not in imported_engine(samples.VLLM_NODES).pools[0].fixed(experts=True)
+    assert {*pool.fixed(experts=True)} == {*SERVE_DEGREES}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "vllm serve a " + "cat <<EOF\n" * 50_000,
+        "vllm serve a\n" + "x <<E\n" * 50_000 + "E\n",
+        "vllm serve a\n" + "disagg" * 100_000 + "proxy",
+        "vllm serve a --max-num-seqs " + "9" * 5000 + "k",
+        "vllm serve a --node-rank " + "9" * 5000,
+        "vllm serve a --max-num-seqs " + "9" * 5000,
+        "# vllm==" + "9" * 5000 + ".1\nvllm serve a",
+        'vllm serve a --speculative-config \'{"num_speculative_tokens": ' + "9" * 5000 + "}'",
+        "vllm serve a --speculative-config '" + "[" * 100_000 + "'",
+        "cat > r.yml <<EOF\ncontext_servers:\n  num_instances: 999999999999\nEOF\n"
+        "trtllm-serve a --server_role context\ntrtllm-serve disaggregated -c r.yml",
+    ],
+)
+def test_hostile_files_end_soon(text: str) -> None:
+    with suppress(SuperpodError):
+        assert imported_engine(text).pools
 
 
 @settings(max_examples=150, deadline=None)

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError
@@ -27,10 +27,11 @@ class Launched:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Router:
-    """What a router is told: its policy, and the addresses (host, port) of the instances of each mode."""
+    """What a router is told: its policy, the addresses (host, port) of the instances of each mode, and how many."""
 
     policy: str = ""
     addresses: Mapping[str, tuple[tuple[str, str], ...]]
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def mode_of(self, address: tuple[str, str]) -> str:
         """Return the mode of an instance by its address, or by its port where that says enough; empty for none."""
@@ -89,7 +90,7 @@ def assembled(
 def told(pool: Pool, pools: list[Pool], router: Router) -> Pool:
     """Return a pool with as many instances as the router knows of, where its mode is that pool's alone."""
     alone = sum(other.mode == pool.mode for other in pools) == 1
-    known = len(router.addresses.get(pool.mode, ()))
+    known = max(len(router.addresses.get(pool.mode, ())), router.counts.get(pool.mode, 0))
     return replace(pool, instances=max(pool.instances, known)) if alone else pool
 
 
@@ -161,7 +162,7 @@ def cache_of(settings: Settings, name: str) -> float:
 def later(settings: Settings, name: str) -> bool:
     """Return whether a rank is 1 or above; a variable that the script does not set stands for the first."""
     rank = str(scalar(settings.values[name].value)) if name in settings else "0"
-    return rank.isdecimal() and int(rank) > 0
+    return rank.isdecimal() and bool(rank.strip("0"))
 
 
 def named(settings: Settings, name: str, otherwise: str = "") -> str:

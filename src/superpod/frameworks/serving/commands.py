@@ -2,6 +2,7 @@
 
 import json
 import re
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,11 +11,12 @@ from superpod.frameworks.settings import Setting, Settings, scalar
 from superpod.frameworks.shell import Script, Token, read_script
 from superpod.frameworks.yaml_text import paths
 
-HEREDOC = re.compile(r"^[^\n]*<<-?\s*(['\"]?)(?P<end>\w+)\1[^\n]*\n(?P<body>.*?)^\s*(?P=end)\s*$", re.M | re.S)
+HEREDOC = re.compile(r"(?<!<)<<-?\s*['\"]?(\w+)")
 TARGET = re.compile(r"(?:>|\btee\b)\s*([^\s<>|&;]+)")
 NOTHING = Script(commands=(), variables={}, doubts=())
 SHORT = re.compile(r"-[A-Za-z]")
 SPOKEN = ("echo", "printf", "pip", "kill", "pkill", "curl", "which", "grep")  # commands that name programs only
+LONGEST_WORD = 4096  # characters of a word that may name a program
 FACTORS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "K": 2**10, "M": 2**20, "G": 2**30}
 
 
@@ -39,15 +41,26 @@ class Source:
 
 def source_of(text: str, where: str, beside: Mapping[str, str]) -> Source:
     """Return a script with the files that it writes, and those that lie `beside` it under the names it uses."""
-    files = dict(beside)
-
-    def kept(match: re.Match[str]) -> str:
-        target = TARGET.search(match[0].split("\n", 1)[0])
+    kept, files = [], dict(beside)
+    lines = text.split("\n")
+    ends: dict[str, list[int]] = {}
+    for index, line in enumerate(lines):
+        ends.setdefault(line.strip(), []).append(index)
+    index = 0
+    while index < len(lines):
+        start = HEREDOC.search(lines[index])
+        places = ends.get(start[1], []) if start else []
+        place = bisect_right(places, index)
+        if place == len(places):
+            kept.append(lines[index])
+            index += 1
+            continue
+        target = TARGET.search(lines[index])
         if target:
-            files[basename(target[1].strip("'\""))] = match["body"]
-        return "\n" * match[0].count("\n")
-
-    return Source(where=where, text=text, script=read_script(HEREDOC.sub(kept, text), where), files=files)
+            files[basename(target[1].strip("'\""))] = "\n".join(lines[index + 1 : places[place]])
+        kept += [""] * (places[place] + 1 - index)
+        index = places[place] + 1
+    return Source(where=where, text=text, script=read_script("\n".join(kept), where), files=files)
 
 
 def basename(name: str) -> str:
@@ -79,13 +92,14 @@ def commands(source: Source, starts: Mapping[str, tuple[str, ...]]) -> list[Comm
 
 def _started(words: tuple[Token, ...], starts: Mapping[str, tuple[str, ...]]) -> Command | None:
     for index in range(len(words)):
+        if len(words[index].text) > LONGEST_WORD:
+            continue
         two = " ".join(word.text for word in words[index : index + 2])
         for kind, patterns in starts.items():
-            for pattern in patterns:
-                if re.fullmatch(pattern, two):
-                    return Command(kind=kind, words=words[index + 2 :])
-                if re.fullmatch(pattern, words[index].text):
-                    return Command(kind=kind, words=words[index + 1 :])
+            pattern = "|".join(patterns)
+            for text, taken in ((two, 2), (words[index].text, 1)):
+                if re.fullmatch(pattern, text):
+                    return Command(kind=kind, words=words[index + taken :])
     return None
 
 
@@ -118,8 +132,10 @@ def settings_of(
             found[name] = Setting(value=values, said=said, line=word.line)
         elif name and _takes(found[name].value, name in off, text):
             before = found[name]
-            held = before.value if isinstance(before.value, list) else []
-            found[name] = Setting(value=[*held, text], said=before.said, line=before.line)
+            if isinstance(before.value, list):
+                before.value.append(text)
+            else:
+                found[name] = Setting(value=[text], said=before.said, line=before.line)
         else:
             loose.append(text)
     return Settings(where=where, values=found), loose[0] if loose else last_word(found)
@@ -173,7 +189,7 @@ def amount(settings: Settings, name: str, *, least: int = 1) -> int | None:
     """Return a whole number such as 8192 or 32k; None where absent, `auto` or -1. 1k is 1,000 and 1K 1,024."""
     if name not in settings:
         return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([kKmMgG]?)", str(scalar(settings.values[name].value)))
+    match = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)([kKmMgG]?)", str(scalar(settings.values[name].value)))
     if match is None or not match[2]:
         silent = str(scalar(settings.values[name].value)) in {"auto", "-1", "None"}
         return None if silent else settings.whole(name, least=least)

@@ -67,6 +67,13 @@ class Pool:
             expert_tensor=float(self.tensor * self.data // self.expert),
         )
 
+    def fixed(self, *, experts: bool) -> dict[str, float]:
+        """Return what a search of serving layouts pins to find `layout`, with its batch where the command limits it."""
+        layout = self.layout(experts=experts)
+        names = ("tensor", "data", "pipeline", "expert", "expert_tensor")
+        batch = {} if self.sequences_max is None else {"batch": float(max(self.sequences_max // self.pipeline, 1))}
+        return {**{name: float(getattr(layout, name)) for name in names}, **batch}
+
     def instances_of(self, *, experts: bool) -> int:
         """Return how many instances of `layout` the pool has."""
         return self.instances if experts else self.instances * self.data

@@ -244,11 +244,9 @@ def router_of(command: Command, source: Source) -> Router | None:
     where = f"{source.where}: {basename(name)}"
     told = Settings(where=where, values=yaml_settings(inner, where))
     sides = {"prefill": "context_servers", "decode": "generation_servers"}
-    found = {}
-    for mode, side in sides.items():
-        known = addresses(told.words(f"{side}.urls"))
-        found[mode] = known or (("", ""),) * (told.whole(f"{side}.num_instances", 0, least=0) or 0)
-    return Router(policy=told.word("context_servers.router.type"), addresses=found)
+    found = {mode: addresses(told.words(f"{side}.urls")) for mode, side in sides.items()}
+    counts = {mode: told.whole(f"{side}.num_instances", 0, least=0) or 0 for mode, side in sides.items()}
+    return Router(policy=told.word("context_servers.router.type"), addresses=found, counts=counts)
 
 
 def write(launch: Launch) -> str:

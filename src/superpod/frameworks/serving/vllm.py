@@ -144,7 +144,7 @@ def read(source: Source) -> ServingImport:
 def release(source: Source) -> tuple[str, list[str]]:
     """Return the catalogue's release, by the image or package that the script names or flags that only old ones had."""
     text = source.text.lower()
-    version = re.search(r"vllm-openai:v?(\d+)\.(\d+)|vllm==(\d+)\.(\d+)", text)
+    version = re.search(r"vllm-openai:v?(\d{1,4})\.(\d{1,4})|vllm==(\d{1,4})\.(\d{1,4})", text)
     numbers = [int(part) for part in version.groups() if part] if version else []
     if re.search(r"vllm[-_]ascend|ascend_rt_visible_devices", text):
         return "vllm-ascend", []
