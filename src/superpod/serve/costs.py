@@ -13,7 +13,7 @@ from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.result import Num
 from superpod.serve.iteration import context_time, draft_time, pass_time, projection, token_pass
-from superpod.serve.memory import cache_budget, held_weights_bytes, sequence_cache_bytes
+from superpod.serve.memory import cache_budget, held_weights_bytes, redundant_bytes, sequence_cache_bytes
 from superpod.serve.steady import Requests, even_share
 from superpod.serve.step_tables import PER_OCTAVE, Column, Tables
 from superpod.workload.build import kv_cache_bytes
@@ -63,7 +63,8 @@ class Settings:
     """How an engine was started, where it is not as its release is by default.
 
     `capacity_tokens`: what an engine says it can hold in the caches of a group (its blocks x tokens of a block).
-    `typical_tokens`: the context at which the cache of layers with windows or states is spread over tokens.
+    `redundant_count`: places of experts of a layer beyond one each. `typical_tokens`: the context at which the cache of
+    layers with windows or states is spread over tokens.
     """
 
     draft_tokens: int = 0
@@ -71,10 +72,14 @@ class Settings:
     capacity_tokens: float | None = None
     step_max_tokens: float | None = None
     sequences_max_count: float | None = None
+    redundant_count: int = 0
     typical_tokens: float = 8192.0
 
 
-def step_costs(engine: Engine, layout: Layout, settings: Settings = Settings()) -> StepCosts:
+DEFAULTS = Settings()
+
+
+def step_costs(engine: Engine, layout: Layout, settings: Settings = DEFAULTS) -> StepCosts:
     """Return the costs of one instance of a layout of numbers; see `docs/theory/serving.md`.
 
     Every column is one call of a formula of `serve.iteration` over its knots, made not to fall where work grows. With p
@@ -109,14 +114,19 @@ def limits(engine: Engine, layout: Layout, settings: Settings) -> tuple[float, f
     return max(sequences / float(layout.pipeline), 1.0), settings.step_max_tokens or software.step_tokens_count
 
 
-def capacity(engine: Engine, layout: Layout, settings: Settings) -> float:
-    """Return the tokens that one batch can hold: as the engine says, or what is left to caches / cache of a token."""
+def capacity(engine: Engine, layout: Layout, settings: Settings, held_bytes: Num | None = None) -> float:
+    """Return the tokens that one batch can hold: as the engine says, or what is left to caches / cache of a token.
+
+    `held_bytes`: the weights of a rank, where they are not those of the whole layout.
+    """
     if settings.capacity_tokens is not None:
         return settings.capacity_tokens / float(layout.pipeline)
     drafts = settings.draft_tokens > 0
-    left = cache_budget(engine, held_weights_bytes(engine, layout, drafts=drafts))
+    if held_bytes is None:
+        held_bytes = held_weights_bytes(engine, layout, drafts=drafts)
+        held_bytes = held_bytes + redundant_bytes(engine, layout, settings.redundant_count)
     one = sequence_cache_bytes(engine, layout, settings.typical_tokens, drafts=drafts)
-    return max(float(left / one) * settings.typical_tokens, 0.0)
+    return max(float(cache_budget(engine, held_bytes) / one) * settings.typical_tokens, 0.0)
 
 
 def request_bytes(engine: Engine, typical_tokens: float) -> tuple[float, float]:

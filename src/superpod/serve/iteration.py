@@ -61,7 +61,7 @@ def pass_time(engine: Engine, layout: Layout, phase: Phase) -> Term:
     half compute while the other's tokens travel is faster, that is used (arXiv 2506.12708, section 4.2.3).
     """
     device = _device(engine, layout, phase, (), projection(engine, layout, phase))
-    return _hosted(engine, device, phase)
+    return hosted(engine, device, phase)
 
 
 def mixed_pass_time(engine: Engine, layout: Layout, reading: Phase, decoding: Phase) -> Term:
@@ -79,7 +79,7 @@ def mixed_pass_time(engine: Engine, layout: Layout, reading: Phase, decoding: Ph
     )
     rows = replace(together, sequences=reading.sequences + decoding.tokens)
     device = _device(engine, layout, together, (reading, decoding), projection(engine, layout, rows))
-    return _hosted(engine, device, together)
+    return hosted(engine, device, together)
 
 
 def _device(engine: Engine, layout: Layout, phase: Phase, cores: tuple[Phase, ...], projection: Num) -> Term:
@@ -121,6 +121,11 @@ def token_pass(engine: Engine, layout: Layout, phase: Phase) -> TokenPass:
     )
 
 
+def layer_part(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, *, looking: bool = True) -> Part:
+    """Return one layer in one go, with its kernels over the context or without."""
+    return _sequential(engine, group, layout, groups(layout), phase, () if looking else None)
+
+
 def _tokens_alone(engine: Engine, group: LayerGroup, layout: Layout, placed: Groups, phase: Phase) -> tuple[Part, Num]:
     """Return a layer without what looks at the context, and its routed experts' share of that."""
     part = _sequential(engine, group, layout, placed, phase, None)
@@ -149,7 +154,7 @@ def context_time(engine: Engine, layout: Layout, phase: Phase) -> Num:
     return spent
 
 
-def _hosted(engine: Engine, device: Term, phase: Phase) -> Term:
+def hosted(engine: Engine, device: Term, phase: Phase) -> Term:
     """Return a pass with what the host adds to it: kernels of decode steps alone may be a captured graph."""
     captured = engine.software.graphs and phase.kind == "decode"
     host = host_time(

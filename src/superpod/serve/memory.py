@@ -80,6 +80,28 @@ def weights_bytes(spec: ModelSpec, layout: Layout, precision: Precision) -> Num:
     return held * stage_frac(spec, layout) + tables / np.minimum(layout.pipeline, 2.0)
 
 
+def redundant_bytes(engine: Engine, layout: Layout, redundant_count: float) -> Num:
+    """Return what a rank holds more where `redundant_count` experts of each layer lie on two ranks or more.
+
+    With E experts on e ranks (E + r) / e slots a rank in place of max(E / e, 1).
+    """
+    slots: Num = 0.0
+    for group in engine.spec.layers:
+        if isinstance(group.ffn, MixtureOfExperts):
+            count = group.ffn.experts_count
+            more = (count + redundant_count) / layout.expert - np.maximum(count / layout.expert, 1.0)
+            one = expert_params(group.ffn, engine.spec.hidden_count) / layout.expert_tensor
+            slots = slots + group.count * np.maximum(more, 0.0) * one
+    return slots * engine.precision.weight_bytes * stage_frac(engine.spec, layout)
+
+
+def attention_bytes(engine: Engine, layout: Layout) -> Num:
+    """Return the weights of a rank that runs attention, embedding and output head while others run the rest."""
+    count = count_parameters(engine.spec)
+    body = float(count.attention + count.norms) * engine.precision.weight_bytes
+    return (body + float(count.embedding + count.output_head) * 2.0) / layout.tensor
+
+
 def usable_bytes(engine: Engine, held_bytes: Num = 0.0) -> Num:
     """Return what an engine allots to weights and caches on a rank that holds `held_bytes` of weights.
 
