@@ -77,7 +77,12 @@ def write(export: Export) -> str:
 def script_text(export: Export, blocks: list[Block], program: str, lines: tuple[str, ...] = ()) -> str:
     """Return a script of commented flag blocks that starts a program on all nodes."""
     nodes, each = export.nodes
-    parts = ["#!/bin/bash", f"# {export.cards} processes, one a rank. Written by superpod for {export.framework}.", *lines, ""]
+    parts = [
+        "#!/bin/bash",
+        f"# {export.cards} processes, one a rank. Written by superpod for {export.framework}.",
+        *lines,
+        "",
+    ]
     used = []
     for index, (title, settings) in enumerate([*blocks, ("Yours to replace: data, tokenizer, schedule", PLACEHOLDERS)]):
         if settings:
