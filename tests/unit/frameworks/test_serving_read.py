@@ -156,6 +156,16 @@ def test_a_pool_changes_what_its_release_assumes() -> None:
     assert Pool().software(release) == release
 
 
+def test_number_formats_that_a_command_names() -> None:
+    assert imported_engine("vllm serve a --quantization fp8").precision == "fp8"
+    assert imported_engine("python -m sglang.launch_server --model a --quantization w8a8_int8").precision == "int8"
+    assert imported_engine("enable_attention_dp: true\nquant_config:\n  quant_algo: NVFP4\n").precision == "fp4"
+    weights = imported_engine("vllm serve a --quantization awq_marlin")
+    assert weights.precision is None
+    assert "--precision" in weights.unread[0]
+    assert not imported_engine("sglang serve --model a --cuda-graph-backend-decode disabled").pools[0].graphs
+
+
 @pytest.mark.parametrize(
     ("name", "model_id"),
     [

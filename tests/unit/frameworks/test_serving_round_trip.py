@@ -99,7 +99,8 @@ def test_what_is_written_is_read_back(
     back = imported_engine(text)
     assert back.engine == name
     assert back.pools == launch.pools
-    assert back.precision == launch.precision
+    narrow = name == "trtllm" and launch.precision in {"fp8", "fp4"}  # the checkpoint's, written as a remark
+    assert back.precision == (None if narrow else launch.precision)
     assert (back.model, back.model_id) == ("deepseek-ai/DeepSeek-V3", "deepseek-v3")
     assert back.router in {"", policy}
     assert all("eplb" in note for note in back.unread)

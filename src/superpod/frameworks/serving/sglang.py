@@ -54,7 +54,7 @@ TABLE = {
     "cache_bytes": "`--kv-cache-dtype`",
     "draft_tokens": "`--speculative-num-draft-tokens` less 1; `--speculative-num-steps`",
     "prefix_caching": "off with `--disable-radix-cache`",
-    "graphs": "off with `--disable-cuda-graph`",
+    "graphs": "off with `--disable-cuda-graph`, `--disable-decode-cuda-graph`",
     "own_collectives": "off with `--disable-custom-all-reduce`",
     "precision": "`--quantization`, `--dtype`",
 }
@@ -76,6 +76,7 @@ NAMES = {
 SWITCHES = (
     *("enable_dp_attention", "enable_dp_lm_head", "enable_mixed_chunk", "enable_eplb", "enable_two_batch_overlap"),
     *("disable_radix_cache", "disable_cuda_graph", "disable_custom_all_reduce", "enable_hierarchical_cache"),
+    "disable_decode_cuda_graph",
     *("trust_remote_code", "disable_overlap_schedule", "enable_torch_compile", "enable_single_batch_overlap"),
     *("enable_deepep_moe", "enable_ep_moe", "enable_metrics", "enable_lora", "enable_priority_scheduling"),
     *(
@@ -124,6 +125,7 @@ READ = frozenset(
         *("enable_mixed_chunk", "max_total_tokens", "mem_fraction_static", "kv_cache_dtype", "disaggregation_mode"),
         *("speculative_algorithm", "speculative_num_steps", "speculative_eagle_topk", "speculative_num_draft_tokens"),
         *("disable_radix_cache", "disable_cuda_graph", "disable_custom_all_reduce", "ep_num_redundant_experts"),
+        *("disable_decode_cuda_graph", "cuda_graph_backend_decode"),
         *("quantization", "enable_deepep_moe", "enable_ep_moe", *NOTED),
     }
 )
@@ -191,7 +193,7 @@ def instance(command: Command, source: Source) -> Launched | None:
         cache_bytes=cache_of(settings, "kv_cache_dtype"),
         draft_tokens=draft,
         prefix_caching=not settings.flag("disable_radix_cache"),
-        graphs=not settings.flag("disable_cuda_graph"),
+        graphs=captured(settings),
         own_collectives=not settings.flag("disable_custom_all_reduce"),
     )
     return Launched(
@@ -217,6 +219,12 @@ def chunks(settings: Settings, data: int) -> tuple[int | None, bool]:
     if name in settings and (settings.whole(name, least=-1) or 0) <= 0:
         return amount(settings, "max_prefill_tokens"), False
     return part(amount(settings, name), data), True
+
+
+def captured(settings: Settings) -> bool:
+    """Return whether decode steps run as captured graphs; releases differ in how they say no."""
+    off = settings.flag("disable_cuda_graph") or settings.flag("disable_decode_cuda_graph")
+    return not off and settings.word("cuda_graph_backend_decode") != "disabled"
 
 
 def part(total: int | None, data: int) -> int | None:

@@ -68,7 +68,7 @@ TABLE = {
     "prefix_caching": "`kv_cache_config.enable_block_reuse`",
     "graphs": "off with `cuda_graph_config: null`",
     "own_collectives": "off with `allreduce_strategy: NCCL`",
-    "precision": "`quant_config.quant_algo`, `dtype`",
+    "precision": "`quant_config.quant_algo`, `dtype`; narrower ones are written as a remark: the checkpoint has them",
 }
 STARTS = {
     "router": (r"(?:.*/)?trtllm-serve disaggregated",),
@@ -291,8 +291,8 @@ def option_file(launch: Launch, pool: Pool) -> list[str]:
         None: {},
         "bf16": {"dtype": "bfloat16"},
         "fp16": {"dtype": "float16"},
-        "fp8": {"quant_config": {"quant_algo": "FP8_BLOCK_SCALES"}},
-        "fp4": {"quant_config": {"quant_algo": "NVFP4"}},
+        "fp8": {},
+        "fp4": {},
     }
     if launch.precision not in formats:
         raise unsupported(NAME, "precision", launch.precision, "bf16, fp16, fp8, fp4")
@@ -320,7 +320,9 @@ def option_file(launch: Launch, pool: Pool) -> list[str]:
         **({"cache_transceiver_config": {"backend": "DEFAULT"}} if apart else {}),
         **({"disable_overlap_scheduler": True} if pool.mode == "prefill" else {}),
     }
-    return [f"cat > {title(launch, pool)}.yaml <<'EOF'", *yaml_lines(values), "EOF"]
+    narrow = [f"# MODEL is to be a checkpoint in {launch.precision}, from which TensorRT-LLM takes the number format."]
+    said = narrow if launch.precision in {"fp8", "fp4"} else []
+    return [*said, f"cat > {title(launch, pool)}.yaml <<'EOF'", *yaml_lines(values), "EOF"]
 
 
 def drafts(pool: Pool) -> dict[str, object]:
