@@ -19,6 +19,7 @@ from superpod.serve import step_tables
 from superpod.serve.batching import mixed_time, slots
 from superpod.serve.costs import Settings, StepCosts, step_costs
 from superpod.serve.iteration import context_time, draft_time, mixed_pass_time, pass_time, token_pass
+from superpod.serve.memory import redundant_bytes
 from superpod.serve.steady import Requests, even_share
 from superpod.serve.step_tables import (
     FUNCTIONS,
@@ -276,3 +277,19 @@ def test_groups_with_fewer_prompts_spare_the_experts_alone() -> None:
     read, first = read_chunk(tables, 4096.0, 0.0)
     full, one = (prompt_pass(tables, 4096.0, mean, 1.0, read, first) for mean in (4096.0, 512.0))
     assert read < one < 0.9 * full
+
+
+def test_redundant_experts_take_room_from_caches() -> None:
+    """256 experts on 32 ranks and 32 more: a ninth beside 8 on each, 58 layers of 3 x 7,168 x 2,048 bytes."""
+    made_by, layout = engine(*R1), Layout(data=32.0, expert=32.0)
+    assert redundant_bytes(made_by, layout, 0.0) == 0.0
+    assert redundant_bytes(made_by, layout, 32.0) == pytest.approx(58 * 3 * 7168 * 2048)
+    assert redundant_bytes(made_by, replace(layout, data=320.0, expert=320.0), 64.0) == 0.0
+    plain, more = (step_costs(made_by, layout, Settings(redundant_count=count)) for count in (0, 32))
+    assert more.capacity_tokens < plain.capacity_tokens
+
+
+def test_uneven_experts_lengthen_steps() -> None:
+    made_by, layout = engine(*R1), Layout(data=32.0, expert=32.0)
+    even, uneven = (listed(step_costs(made_by, replace(layout, imbalance_ratio=ratio)).tables) for ratio in (1.0, 1.5))
+    assert decode_step(uneven, 64.0, 2000.0) > 1.02 * decode_step(even, 64.0, 2000.0)
