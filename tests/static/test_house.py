@@ -68,6 +68,10 @@ EXEMPT = {
     "Verdict.*": "unit beside it",
     "Candidate.value": "unit of the headline",
     "*.band": "unit of the headline",
+    "Ranged.*": "unit of the path",
+    "Bar.*": "unit of the headline",
+    "Spread.p*": "unit of the headline",
+    "SelfCheck.*": "what it says",
     # Published numbers in whatever unit their source prints, and what is said of their errors.
     "Point.*": "unit beside it",
     "Prediction.*": "unit beside it",

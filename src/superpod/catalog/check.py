@@ -82,6 +82,7 @@ def readers(catalogue: Catalogue) -> dict[str, Callable[[str], object]]:
         "models": catalogue.model,
         "claims": catalogue.claim,
         "software": catalogue.software,
+        "failures": catalogue.failures,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from superpod.catalog.calibration import Calibration, LinkCalibration
 from superpod.catalog.claim import Claim
+from superpod.catalog.failures import FailureBook
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import Source
 from superpod.catalog.read import Tree, build_entry, read_toml, validated
@@ -31,6 +32,7 @@ KINDS: Mapping[str, type[Any]] = {
     "cables": Cable,
     "claims": Claim,
     "software": Software,
+    "failures": FailureBook,
 }
 SINGULAR = {
     "chips": "chip",
@@ -41,6 +43,7 @@ SINGULAR = {
     "cables": "cable",
     "claims": "claim",
     "software": "software",
+    "failures": "failure book",
 }
 NOT_INHERITED = {"published", "power", "price", "aliases"}  # a cascade has its own, or none
 
@@ -95,6 +98,10 @@ class Catalogue:
     def software(self, name: str) -> Software:
         """Return a release of a serving engine or training framework by id or alias."""
         return self._entry("software", Software, name)
+
+    def failures(self, name: str) -> FailureBook:
+        """Return a fleet's failure rates and repair times by id or alias."""
+        return self._entry("failures", FailureBook, name)
 
     def tree(self, kind: str, name: str) -> Tree:
         """Return an entry's file as it was parsed, facts and all."""

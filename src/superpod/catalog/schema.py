@@ -202,7 +202,10 @@ class PublishedTotals:
 
 @record
 class Pod:
-    """One scale-up system, or `pods_count` of them joined by the scale-out network (a cascade)."""
+    """One scale-up system, or `pods_count` of them joined by the scale-out network (a cascade).
+
+    `unit_chips_count` chips are taken out at once for repair, where no tier is that server or tray.
+    """
 
     id: str
     version: str
@@ -216,6 +219,7 @@ class Pod:
     side_networks: tuple[SideNetwork, ...] = ()
     rank: Literal["chip", "die"] = "chip"
     pods_count: float = 1.0
+    unit_chips_count: float | None = None
     base: str = ""
     host: Host = field(default_factory=Host)
     power: Power = field(default_factory=Power)

@@ -11,7 +11,20 @@ from superpod.cli.options import question_words
 from superpod.errors import SuperpodError, did_you_mean
 
 # A verb's file is imported when it is called or listed; it imports numpy, pydantic and rich only when it runs.
-VERBS = ("catalog", "show", "train", "serve", "compare", "fabric", "claims", "validate", "measure", "calibrate")
+VERBS = (
+    "catalog",
+    "show",
+    "train",
+    "serve",
+    "compare",
+    "fabric",
+    "power",
+    "reliability",
+    "claims",
+    "validate",
+    "measure",
+    "calibrate",
+)
 USAGE_ERROR = 2
 INTERRUPTED = 130
 EXAMPLES = """

@@ -11,12 +11,15 @@ PLAIN_TOKENS_MAX = 1e7
 SHARE_MAX = 2.0
 JOULES_PER_KWH = 3.6e6
 YEARLY = "a year, compounded"
+RATE = "a year"
 # The ends of field names, the longer ones first, and the unit they stand for.
 SUFFIXES = (
     ("usd_per_j", "USD/J"),
     ("bytes_per_s", "B/s"),
     ("flop_per_s", "FLOP/s"),
     ("discount_rate_per_s", YEARLY),
+    ("failure_per_s", RATE),
+    ("corruption_per_s", RATE),
     ("_bytes", "B"),
     ("usd", "USD"),
     ("_count", "count"),
@@ -89,6 +92,7 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "USD/J": lambda value: f"{significant(value * JOULES_PER_KWH)} USD/kWh",
     "USD/token": lambda value: f"{significant(value * 1e6)} USD/M tokens",
     "1/s": lambda value: f"{significant(value)} /s",
+    RATE: lambda value: f"{significant(value * DURATIONS[0][0])} a year",
     YEARLY: lambda value: f"{percent(math.expm1(value * DURATIONS[0][0]))} a year",
 }
 

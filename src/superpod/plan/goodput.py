@@ -1,0 +1,267 @@
+"""From a machine to its goodput: composition only; rates come from the catalogue, formulas from `reliability`."""
+
+import hashlib
+from dataclasses import replace
+
+import numpy as np
+
+from superpod.catalog.load import Catalogue
+from superpod.catalog.provenance import FactReader, UsedFact
+from superpod.errors import ScenarioError
+from superpod.fabric.tiers import build, ranks_per_chip
+from superpod.plan.evaluate import package_version
+from superpod.plan.goodput_result import (
+    DomainRow,
+    GoodputReport,
+    Optics,
+    Played,
+    PolicyRow,
+    Saved,
+    ScaleRow,
+    SelfCheck,
+)
+from superpod.plan.goodput_subject import GoodputQuestion, Priced, Subject, best_policy, moved, priced, subject_of
+from superpod.plan.machine import Machine, read_model
+from superpod.plan.spread import Moved, spread
+from superpod.reliability import domains as failing
+from superpod.reliability.checkpoint import effective_frac
+from superpod.reliability.domains import FailureDomain
+from superpod.reliability.goodput import Goodput
+from superpod.reliability.montecarlo import Setting, effective_drawn_frac, histories
+from superpod.reliability.serving import serving_availability
+from superpod.reliability.spares import MEANING, POLICIES
+from superpod.result import Num, pick
+
+__all__ = ["GoodputQuestion", "goodput_of", "goodput_report"]
+
+CHECK_FAILURES = 300_000
+CHECK_FRAC = 0.003
+FIRST_ORDER_MAX = 0.25
+SCALE_CARDS = (1, 8, 64, 384, 1024, 4096, 16384, 65536, 165888)
+
+
+def goodput_report(
+    catalogue: Catalogue, pod: str, question: GoodputQuestion, *, pods: int | None = None, cards: int | None = None
+) -> GoodputReport:
+    """Answer for a pod, several, or some of its cards; raise UnknownNameError, MissingFactError or ScenarioError."""
+    entry = catalogue.pod(pod)
+    chip = catalogue.chip(entry.chip)
+    reader, chip_reader = FactReader(kind="pods", entry=entry), FactReader(kind="chips", entry=chip)
+    chips = reader.number("chips_count", entry.chips_count)
+    if pods is not None and cards is not None:
+        raise ScenarioError("both --pods and --cards are given", where=f"pods/{entry.id}", hint="give one of them")
+    used = float(cards) if cards is not None else (float(pods) if pods is not None else entry.pods_count) * chips
+    pods_count = float(np.ceil(used / chips))
+    per_chip = ranks_per_chip(chip_reader, chip.dies_count, entry)
+    fabric = build(catalogue, reader, entry, pods_count, per_chip)
+    spec = read_model(catalogue, question.model) if question.model else None
+    facts = (*reader.cited(), *chip_reader.cited())
+    return _report(catalogue, subject_of(catalogue, (entry, fabric), spec, used, question, facts), question)
+
+
+def goodput_of(
+    catalogue: Catalogue, made: Machine, step_s: float, question: GoodputQuestion | None = None
+) -> GoodputReport:
+    """Answer for a machine that trains its model in steps of `step_s`."""
+    asked = replace(question or GoodputQuestion(), model=made.spec.id, step_s=step_s)
+    subject = subject_of(catalogue, (made.pod, made.fabric), made.spec, made.cards_count, asked, made.facts)
+    return _report(catalogue, subject, asked)
+
+
+def _report(catalogue: Catalogue, subject: Subject, question: GoodputQuestion) -> GoodputReport:
+    cards = float(subject.site.cards_count)
+    book = catalogue.failures(question.book)
+    policy = best_policy(subject, question, cards)
+    base = priced(subject, question, subject.rates, cards, policy)
+
+    def headline(changes: Moved) -> Num:
+        rates = moved(subject.rates, changes, book.id)
+        return priced(subject, question, rates, cards, policy).goodput.goodput_frac
+
+    shares = Goodput(**{name: pick(getattr(base.goodput, name), ()) for name in Goodput.__dataclass_fields__})
+    stops = float(base.stopping_per_s)
+    instance = float(question.instance_cards_count or min(subject.site.pod_cards_count, cards))
+    one = failing.domains(failing.sized(subject.site, instance), subject.rates)
+    played = _played(subject, question, base, policy) if question.histories_count else None
+    return GoodputReport(
+        question=_sentence(subject, question, cards),
+        pod=f"{subject.pod.id}@{subject.pod.version}",
+        pod_name=subject.pod.name,
+        state=subject.pod.state,
+        model=subject.spec.id if subject.spec is not None else "",
+        book=f"{book.id}@{book.version}",
+        cards_count=cards,
+        pods_count=subject.pods_count,
+        node_cards_count=subject.site.node_cards_count,
+        policy=policy,
+        goodput=shares,
+        losses={label: float(value) for label, value in shares.losses().items()},
+        spread=spread(headline, subject.facts, question.seed),
+        mtbf_s=1.0 / stops,
+        down_frac=float(base.group.down_frac),
+        spares_count=float(base.usable.spares_count),
+        saved=Saved(
+            size_bytes=float(base.checkpoint.size_bytes) or None,
+            stall_s=float(base.checkpoint.stall_s),
+            persist_s=float(base.checkpoint.persist_s),
+            interval_s=float(shares.interval_s),
+            how=base.how,
+        ),
+        domains=tuple(_row(item) for item in base.found),
+        policies=_policies(subject, question, cards),
+        scale=_scale(subject, question, cards),
+        optics=_optics(subject, base.found),
+        serving=serving_availability(
+            max(instance / subject.site.node_cards_count, 1.0), subject.rates, failing.stopping_per_s(one)
+        ),
+        instance_cards_count=instance,
+        played=played,
+        checks=_checks(subject, question, base, shares),
+        facts=subject.facts,
+        notes=_notes(subject, question, base),
+        catalogue_hash=_hash(subject.facts),
+        version=package_version(),
+    )
+
+
+def _row(item: FailureDomain) -> DomainRow:
+    rate = float(item.failure_per_s)
+    return DomainRow(
+        name=item.name,
+        inside=item.inside,
+        cause=item.cause,
+        crossing=item.crossing,
+        quorum=item.quorum,
+        instances_count=float(item.instances_count),
+        cards_count=float(item.cards_count),
+        mtbf_s=1.0 / rate if rate else np.inf,
+        all_per_s=float(item.all_per_s),
+        stopping_per_s=float(item.stopping_per_s),
+        masked_frac=float(item.masked_frac),
+    )
+
+
+def _policies(subject: Subject, question: GoodputQuestion, cards: float) -> tuple[PolicyRow, ...]:
+    rows: list[PolicyRow] = []
+    for name in POLICIES:
+        made = priced(subject, question, subject.rates, cards, name)
+        rows.append(
+            PolicyRow(
+                name=name,
+                meaning=MEANING[name],
+                reserved_frac=float(made.usable.reserved_frac),
+                stranded_frac=float(made.usable.stranded_frac),
+                goodput_frac=float(made.goodput.goodput_frac),
+                spares_count=float(made.usable.spares_count),
+            )
+        )
+    return tuple(rows)
+
+
+def _scale(subject: Subject, question: GoodputQuestion, cards: float) -> tuple[ScaleRow, ...]:
+    """Return the same job on fewer and more cards; parts of the fabric grow with the cards."""
+    rows: list[ScaleRow] = []
+    for size in sorted({*(float(item) for item in SCALE_CARDS), cards}):
+        made = priced(subject, question, subject.rates, size, best_policy(subject, question, size))
+        rows.append(
+            ScaleRow(
+                cards_count=size,
+                mtbf_s=float(1.0 / np.asarray(made.stopping_per_s)),
+                effective_frac=float(made.goodput.effective_frac),
+                goodput_frac=float(made.goodput.goodput_frac),
+            )
+        )
+    return tuple(rows)
+
+
+def _optics(subject: Subject, found: tuple[FailureDomain, ...]) -> Optics:
+    cables = [item for item in found if item.name.endswith("optical cable")]
+    return Optics(
+        modules_count=float(sum(float(item.module_count) for item in subject.site.links)),
+        failures_per_s=float(sum(float(item.all_per_s) for item in cables)),
+        stopping_per_s=float(sum(float(item.stopping_per_s) for item in cables)),
+        uncounted=failing.uncounted(subject.fabric, subject.parts),
+    )
+
+
+def _played(subject: Subject, question: GoodputQuestion, base: Priced, policy: str) -> Played:
+    """Return histories of the job; what planes and silent corruption cost is laid over them as on average."""
+    rates = subject.rates
+    used = float(base.usable.used_frac)
+    stops = float(base.stopping_per_s) * used
+    repaired = sum((float(item.stopping_per_s) for item in base.found if float(item.cards_count) > 0.0), 0.0)
+    restart = rates.elastic_restart_s if base.usable.elastic else rates.restart_s
+    setting = Setting(
+        group=base.group,
+        policy=policy,
+        stopping_per_s=stops or float(base.stopping_per_s),
+        repaired_frac=repaired / float(base.stopping_per_s),
+        lost_s=float(rates.detect_s + restart + base.checkpoint.persist_s),
+        interval_s=float(base.goodput.interval_s),
+        stall_s=float(base.checkpoint.stall_s),
+        spares_count=float(base.usable.spares_count) / base.group.node_cards_count,
+        rates=rates,
+    )
+    drawn = histories(setting, question.histories_count, question.length_s, question.seed)
+    smooth = float(base.goodput.goodput_frac) / max(float(base.goodput.effective_frac) * used, 1e-300) if used else 0.0
+    p10, p50, p90 = (float(value) for value in np.percentile(drawn.goodput_frac * smooth, (10.0, 50.0, 90.0)))
+    return Played(
+        histories_count=question.histories_count,
+        length_s=question.length_s,
+        goodput_p10_frac=p10,
+        goodput_p50_frac=p50,
+        goodput_p90_frac=p90,
+        effective_frac=float(drawn.effective_frac.mean()),
+        stops_count=float(drawn.stops_count.mean()),
+        down_mean_count=float(drawn.down_mean_count.mean()),
+        down_p99_count=float(np.percentile(drawn.down_max_count, 99.0)),
+    )
+
+
+def _checks(subject: Subject, question: GoodputQuestion, base: Priced, shares: Goodput) -> tuple[SelfCheck, ...]:
+    """Return what must hold: the closed form against draws, shares that add up, and the direction of rates."""
+    stops = float(base.stopping_per_s) * max(float(base.usable.used_frac), 1e-6)
+    restart = subject.rates.elastic_restart_s if base.usable.elastic else subject.rates.restart_s
+    lost = float(subject.rates.detect_s + restart + base.checkpoint.persist_s)
+    times = (stops, lost, float(shares.interval_s), float(base.checkpoint.stall_s))
+    closed, drawn = float(effective_frac(*times)), effective_drawn_frac(*times, CHECK_FAILURES, question.seed)
+    whole = float(shares.goodput_frac) + sum(float(value) for value in shares.losses().values())
+    worse = float(effective_frac(2.0 * stops, *times[1:]))
+    return (
+        SelfCheck(
+            what=f"effective time, closed form against {CHECK_FAILURES:,} drawn failures, within 0.3 point",
+            holds=abs(closed - drawn) <= CHECK_FRAC,
+            found=closed,
+            expected=drawn,
+        ),
+        SelfCheck(
+            what="goodput and losses add up to all time", holds=abs(whole - 1.0) < 1e-9, found=whole, expected=1.0
+        ),
+        SelfCheck(what="twice the failures leave less", holds=worse < closed <= 1.0, found=worse, expected=closed),
+    )
+
+
+def _sentence(subject: Subject, question: GoodputQuestion, cards: float) -> str:
+    what = f"training {subject.spec.id}" if subject.spec is not None else "a training job"
+    return f"What do failures leave of {cards:,.0f} cards of {subject.pod.name}, {what}, spares: {question.spares}?"
+
+
+def _notes(subject: Subject, question: GoodputQuestion, base: Priced) -> tuple[str, ...]:
+    """Return what a reader must know: what is not counted, and where a simpler formula would mislead."""
+    found: list[str] = []
+    missing = failing.uncounted(subject.fabric, subject.parts)
+    if missing:
+        found.append(f"not counted: switches or modules of {', '.join(missing)}, whose number is not published")
+    times = base.goodput.interval_s / 2.0 + subject.rates.detect_s + subject.rates.restart_s
+    load = float(base.stopping_per_s * times)
+    if load > FIRST_ORDER_MAX:
+        found.append(f"first-order forms do not hold here: failures times (recovery + half an interval) is {load:.2f}")
+    if subject.site.cabinet_cards_count <= subject.site.node_cards_count < subject.site.pod_cards_count:
+        found.append("cabinets are not published: a shelf and a coolant unit are taken to serve one server")
+    found.append("stragglers and planned maintenance are not counted")
+    return tuple(found)
+
+
+def _hash(facts: tuple[UsedFact, ...]) -> str:
+    lines = sorted(f"{used.where}={used.fact.value!r}" for used in facts)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -1,0 +1,232 @@
+"""A machine as failures see it: its parts, rates and checkpoint read from the catalogue, and a job priced on it."""
+
+from dataclasses import dataclass, fields, replace
+
+import numpy as np
+
+from superpod.catalog.load import Catalogue
+from superpod.catalog.model_spec import ModelSpec
+from superpod.catalog.provenance import FactReader, UsedFact
+from superpod.catalog.schema import Pod
+from superpod.fabric.inventory import Inventory, inventory
+from superpod.fabric.tiers import Fabric
+from superpod.plan.machine import model_fact
+from superpod.plan.spread import Moved
+from superpod.reliability import domains as failing
+from superpod.reliability.checkpoint import Checkpoint, checkpoint_bytes, written_s
+from superpod.reliability.domains import FailureDomain, Site
+from superpod.reliability.goodput import Goodput, Job, goodput
+from superpod.reliability.montecarlo import DAY_S
+from superpod.reliability.rates import Rates, read_rates
+from superpod.reliability.spares import Group, Usable, usable
+from superpod.result import Num
+from superpod.workload.parameters import count_parameters
+
+UNIT_CARDS = (4, 16)  # what a tier has that is one server
+GROUP_CARDS = 32  # tensor and expert groups of the InfiniteHBD study (arXiv 2502.03885)
+ANY_MACHINE = ("none", "in-pod", "warm", "shrink")
+"""Policies that need no hardware of their own: `auto` takes the best of them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoodputQuestion:
+    """What is asked of a machine's failures.
+
+    `spares` is a row of `reliability.spares.POLICIES`, or `auto`. A job consists of groups of `group_cards_count`
+    cards; 0 takes 32, or the pod where it is smaller. `step_s` and `exposed_frac` are those of a training step, where
+    it is known.
+    `synchronous` checkpoints stop training until they are stored. No `histories_count`: nothing is drawn.
+    """
+
+    model: str = ""
+    spares: str = "auto"
+    group_cards_count: int = 0
+    instance_cards_count: int = 0
+    node_cards_count: int = 0
+    step_s: float = 0.0
+    exposed_frac: float | None = None
+    interval_s: float = 0.0
+    synchronous: bool = False
+    book: str = "fleet"
+    histories_count: int = 0
+    length_s: float = 90.0 * DAY_S
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """A machine as failures see it, with the facts read on the way."""
+
+    pod: Pod
+    spec: ModelSpec | None
+    fabric: Fabric
+    parts: Inventory
+    site: Site
+    rates: Rates
+    storage_way_bytes_per_s: float
+    copy_bytes_per_s: float
+    pods_count: float
+    facts: tuple[UsedFact, ...]
+
+
+def subject_of(
+    catalogue: Catalogue,
+    machine: tuple[Pod, Fabric],
+    spec: ModelSpec | None,
+    cards: float,
+    question: GoodputQuestion,
+    facts: tuple[UsedFact, ...],
+) -> Subject:
+    """Return a machine's failures in bare numbers."""
+    pod, fabric = machine
+    book = catalogue.failures(question.book)
+    reader, cable = FactReader(kind="failures", entry=book), catalogue.cable("optical")
+    cable_reader, pod_reader = FactReader(kind="cables", entry=cable), FactReader(kind="pods", entry=pod)
+    cables = {name: catalogue.cable(name) for name in catalogue.names("cables")}
+    parts = inventory(fabric, cables)
+    optical = any(tier.medium == "optical" and not tier.scale_out for tier in fabric.tiers)
+    failing_link = cable_reader.number("failure_per_s", cable.failure_per_s) if optical else 0.0
+    rates = read_rates(reader, book, failing_link)
+    if question.exposed_frac is not None:
+        rates = replace(rates, exposed_frac=question.exposed_frac)
+    server = question.node_cards_count or server_cards(pod, pod_reader, float(rates.node_chips_count))
+    whole = Site(
+        cards_count=fabric.ranks_count / fabric.ranks_per_chip,
+        pod_cards_count=pod.chips_count,
+        node_cards_count=min(server, pod.chips_count),
+        cabinet_cards_count=cabinet_cards(catalogue, pod, pod_reader, server),
+        links=failing.links_of(fabric, parts),
+    )
+    own = pod.scale_out.bandwidth_bytes_per_s if pod.scale_out is not None else None
+    way = pod_reader.number("scale_out.bandwidth_bytes_per_s", own) if own is not None else np.inf
+    host = pod.host.link_bytes_per_s
+    copy = pod_reader.number("host.link_bytes_per_s", host) if host is not None else np.inf
+    said = (*facts, *reader.cited(), *cable_reader.cited(), *pod_reader.cited())
+    if spec is not None:
+        said = (*said, model_fact(spec))
+    return Subject(
+        pod=pod,
+        spec=spec,
+        fabric=fabric,
+        parts=parts,
+        site=failing.sized(whole, cards),
+        rates=rates,
+        storage_way_bytes_per_s=way,
+        copy_bytes_per_s=copy,
+        pods_count=fabric.pods_count,
+        facts=tuple({used.where: used for used in said}.values()),
+    )
+
+
+def server_cards(pod: Pod, reader: FactReader, usual: float) -> float:
+    """Return the cards of what is taken out at once: as catalogued, else the innermost tier of 4 to 16, else usual."""
+    if pod.unit_chips_count is not None:
+        return reader.number("unit_chips_count", pod.unit_chips_count)
+    found = [tier.chips_count for tier in pod.tiers if UNIT_CARDS[0] <= tier.chips_count <= UNIT_CARDS[1]]
+    return float(found[0]) if found else min(usual, pod.chips_count)
+
+
+def cabinet_cards(catalogue: Catalogue, pod: Pod, reader: FactReader, server: float) -> float:
+    """Return the cards of a cabinet: those of the pod over its cabinets; a server's where nobody counts cabinets.
+
+    A cascade has the cabinets of its base.
+    """
+    if pod.power.cabinets_count is not None:
+        return pod.chips_count / reader.number("power.cabinets_count", pod.power.cabinets_count)
+    base = catalogue.pod(pod.base) if pod.base else None
+    if base is not None and base.power.cabinets_count:
+        return base.chips_count / base.power.cabinets_count
+    return min(max(server, 1.0), pod.chips_count)
+
+
+def moved(rates: Rates, changes: Moved, book: str) -> Rates:
+    """Return rates with some facts moved, by place."""
+    names = {item.name for item in fields(Rates)}
+    found: dict[str, Num] = {}
+    for where, value in changes.items():
+        entry, _, name = where.partition(":")
+        if entry == f"failures/{book}" and name in names:
+            found[name] = value
+        elif where == "cables/optical:failure_per_s":
+            found["link_failure_per_s"] = value
+    return replace(rates, **found)  # type: ignore[arg-type]
+
+
+def checkpoint_of(subject: Subject, question: GoodputQuestion, rates: Rates, cards: Num) -> tuple[Checkpoint, str]:
+    """Return the job's checkpoint, and how it comes about.
+
+    Asynchronous: stall is the copy to host memory, at least the book's; it counts once it is stored. Synchronous: the
+    stall is the writing. Without a model the book's own times stand.
+    """
+    if subject.spec is None:
+        stall = rates.stall_s if question.synchronous else rates.snapshot_s
+        later = 0.0 if question.synchronous else rates.stall_s
+        return Checkpoint(size_bytes=0.0, stall_s=stall, persist_s=later), "times of the failure book: no --model"
+    count = count_parameters(subject.spec)
+    size = checkpoint_bytes(float(count.total + count.mtp), rates.parameter_bytes)
+    written = written_s(size, rates.storage_bytes_per_s, cards, subject.storage_way_bytes_per_s)
+    if question.synchronous:
+        return Checkpoint(size_bytes=size, stall_s=written, persist_s=0.0), "training stops until it is stored"
+    copied = size / (cards * subject.copy_bytes_per_s)
+    how = "copied to host memory, then stored beside training"
+    return Checkpoint(size_bytes=size, stall_s=np.maximum(rates.snapshot_s, copied), persist_s=written), how
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Priced:
+    """A job on a number of cards, with what it was made of."""
+
+    goodput: Goodput
+    found: tuple[FailureDomain, ...]
+    usable: Usable
+    checkpoint: Checkpoint
+    group: Group
+    stopping_per_s: Num
+    how: str
+
+
+def priced(subject: Subject, question: GoodputQuestion, rates: Rates, cards: float, policy: str) -> Priced:
+    """Return goodput on `cards` cards under a policy; rates may be columns."""
+    site = failing.sized(subject.site, cards)
+    found = failing.domains(site, rates)
+    server = min(site.node_cards_count, cards)
+    pod_cards = min(site.pod_cards_count, cards)
+    group = Group(
+        cards_count=cards,
+        pod_cards_count=pod_cards,
+        node_cards_count=server,
+        group_cards_count=min(float(question.group_cards_count or GROUP_CARDS), pod_cards),
+        down_frac=failing.down_frac(found, site),
+    )
+    left = usable(policy, group, rates)
+    checkpoint, how = checkpoint_of(subject, question, rates, cards)
+    stops = failing.stopping_per_s(found)
+    job = Job(
+        cards_count=cards,
+        stopping_per_s=stops,
+        checkpoint=checkpoint,
+        usable=left,
+        slowed_frac=failing.slowed_frac(found, site, rates.exposed_frac),
+        step_s=question.step_s,
+        interval_s=question.interval_s,
+    )
+    return Priced(
+        goodput=goodput(job, rates),
+        found=found,
+        usable=left,
+        checkpoint=checkpoint,
+        group=group,
+        stopping_per_s=stops,
+        how=how,
+    )
+
+
+def best_policy(subject: Subject, question: GoodputQuestion, cards: float) -> str:
+    """Return the policy asked for, or the best of those that any machine can follow."""
+    if question.spares != "auto":
+        return question.spares
+
+    def reached(name: str) -> float:
+        return float(priced(subject, question, subject.rates, cards, name).goodput.goodput_frac)
+
+    return max(ANY_MACHINE, key=reached)

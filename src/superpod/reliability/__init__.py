@@ -1,0 +1,1 @@
+"""How often a machine fails, what that stops, and what work is left."""
