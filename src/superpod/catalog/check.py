@@ -82,6 +82,10 @@ def readers(catalogue: Catalogue) -> dict[str, Callable[[str], object]]:
         "models": catalogue.model,
         "claims": catalogue.claim,
         "software": catalogue.software,
+        "chip_power": catalogue.chip_power,
+        "facility_parts": catalogue.facility_parts,
+        "cooling": catalogue.cooling,
+        "climates": catalogue.climate,
         "failures": catalogue.failures,
     }
 

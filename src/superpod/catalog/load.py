@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from superpod.catalog.calibration import Calibration, LinkCalibration
 from superpod.catalog.claim import Claim
+from superpod.catalog.facility_parts import ChipPower, Climate, Cooling, FacilityParts
 from superpod.catalog.failures import FailureBook
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import Source
@@ -32,6 +33,10 @@ KINDS: Mapping[str, type[Any]] = {
     "cables": Cable,
     "claims": Claim,
     "software": Software,
+    "chip_power": ChipPower,
+    "facility_parts": FacilityParts,
+    "cooling": Cooling,
+    "climates": Climate,
     "failures": FailureBook,
 }
 SINGULAR = {
@@ -43,6 +48,7 @@ SINGULAR = {
     "cables": "cable",
     "claims": "claim",
     "software": "software",
+    "climates": "climate",
     "failures": "failure book",
 }
 NOT_INHERITED = {"published", "power", "price", "aliases"}  # a cascade has its own, or none
@@ -102,6 +108,22 @@ class Catalogue:
     def failures(self, name: str) -> FailureBook:
         """Return a fleet's failure rates and repair times by id or alias."""
         return self._entry("failures", FailureBook, name)
+
+    def chip_power(self, name: str) -> ChipPower:
+        """Return the power shares of a chip family by the id of its calibration."""
+        return self._entry("chip_power", ChipPower, name)
+
+    def facility_parts(self, name: str) -> FacilityParts:
+        """Return the parts that machines and buildings are made of."""
+        return self._entry("facility_parts", FacilityParts, name)
+
+    def cooling(self, name: str) -> Cooling:
+        """Return a cooling design by id or alias."""
+        return self._entry("cooling", Cooling, name)
+
+    def climate(self, name: str) -> Climate:
+        """Return the weather of a place by id or alias."""
+        return self._entry("climates", Climate, name)
 
     def tree(self, kind: str, name: str) -> Tree:
         """Return an entry's file as it was parsed, facts and all."""

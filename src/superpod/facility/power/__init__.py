@@ -1,0 +1,1 @@
+"""From what chips do to what a building draws."""

@@ -1,0 +1,438 @@
+"""Scenario to power and cooling: search the plan, follow its phases to chips, racks and the building."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import numpy as np
+
+from superpod.catalog.facility_parts import Climate
+from superpod.catalog.load import Catalogue
+from superpod.catalog.provenance import FactReader, UsedFact
+from superpod.errors import InfeasibleError, ScenarioError
+from superpod.facility.columns import Table, table
+from superpod.facility.cooling.coolant import junction_c, resistance_k_per_w
+from superpod.facility.cooling.weather import DAY_HOURS, DAYS, Weather, made_from
+from superpod.facility.power.chip import Powered, limited, mean_w, time_s
+from superpod.facility.power.limits import Cap, Settled, settle
+from superpod.facility.power.machine import Use
+from superpod.facility.power.trace import Swings, swings
+from superpod.plan import explain_serve, explain_train
+from superpod.plan.evaluate import facts_hash, notes, package_version, question
+from superpod.plan.machine import Machine, machine
+from superpod.plan.power_checks import checks, feed_check, nameplates
+from superpod.plan.power_phases import Load, serving_loads, training_loads
+from superpod.plan.power_report import Level, MonthOverhead, PhasePower, PowerReport, Swing
+from superpod.plan.power_site import Filled, Site, Subject, fill, site, subject
+from superpod.plan.power_trace import step_trace
+from superpod.plan.report import Metric
+from superpod.plan.scenario import Scenario, Serving, Training
+from superpod.plan.serve_search import search as search_serving
+from superpod.plan.train_search import Progress
+from superpod.plan.train_search import search as search_training
+from superpod.result import Num
+from superpod.train.timeline import step_timeline
+
+DRAWS = 200
+THIN = 7  # every so many hours of a year in the table of what-ifs: 7 shares no factor with 24
+SHOWN_SWINGS = 12
+SAME_FRAC = 1e-4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PowerQuestion:
+    """A scenario in a building: its cooling, its weather (a climate of the catalogue, or hours read from a file).
+
+    Caps are those of one chip, one cabinet, the machine, or a cabinet's coolant unit; None where there is none.
+    """
+
+    scenario: Scenario
+    cooling: str = "cold-plate-warm"
+    climate: str = "frankfurt"
+    weather: Weather | None = None
+    chip_cap_w: float | None = None
+    rack_cap_w: float | None = None
+    machine_cap_w: float | None = None
+    cdu_cap_w: float | None = None
+
+
+class Tracer(Protocol):
+    """What the supply sees of a cycle: of activities on so many chips, by (W where all wait, W a watt of a chip)."""
+
+    def __call__(self, items: tuple[Powered, ...], chips_count: float, machine_w: tuple[float, float], /) -> Swings:
+        """Return ramps, spectrum and storage."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worked:
+    """A plan with what its chips do, how long a cycle takes and how many tokens it yields."""
+
+    loads: tuple[Load, ...]
+    tokens_per_s: float
+    layout: Mapping[str, float | str]
+    trace: Tracer | None
+
+
+def power(catalogue: Catalogue, asked: PowerQuestion, progress: Progress | None = None) -> PowerReport:
+    """Answer what a scenario draws; raise MissingFactError where the chip's power is not published."""
+    made = machine(catalogue, asked.scenario)
+    FactReader(kind="chips", entry=made.chip).number("power.max_w", made.chip.power.max_w)
+    design = catalogue.cooling(asked.cooling)
+    weather, cited = asked.weather, tuple[UsedFact, ...]()
+    if weather is None:
+        climate = catalogue.climate(asked.climate)
+        weather, cited = made_from(climate), climate_facts(climate)
+    worked = work_of(made, asked.scenario, progress)
+    about = subject(catalogue, made, design.id, worked.loads)
+    plain = fill(about)
+    settled = capped(asked, about, plain)
+    found = site(about, plain, weather, settled.limit_w)
+    tab = table(about.ranged, DRAWS)
+    varied = fill(about, tab)
+    rows = site(about, varied, weather.thinned(THIN), capped(asked, about, varied).limit_w)
+    return reported(asked, about, worked, (settled, found, rows, tab), (weather, cited))
+
+
+def climate_facts(climate: Climate) -> tuple[UsedFact, ...]:
+    """Return the facts of a climate."""
+    return tuple(UsedFact(where=f"climates/{climate.id}:{path}", fact=fact) for path, fact in climate.facts.items())
+
+
+def work_of(made: Machine, scenario: Scenario, progress: Progress | None) -> Worked:
+    """Search the plan of a scenario; raise InfeasibleError where nothing fits."""
+    if isinstance(scenario.work, Serving):
+        served = search_serving(made, scenario.work, scenario.fixed)
+        if served.best is None:
+            raise explain_serve.infeasible(made, scenario.work, served)
+        loads = serving_loads(made, scenario.work, served.best)
+        shown = dict(explain_serve.described(served.best))
+        return Worked(loads=loads, tokens_per_s=served.best.tokens_per_s, layout=shown, trace=None)
+    return _training_work(made, scenario.work, scenario, progress)
+
+
+def _training_work(made: Machine, work: Training, scenario: Scenario, progress: Progress | None) -> Worked:
+    found = search_training(made, work, scenario.fixed, scenario.search, progress)
+    best = found.best
+    if best is None:
+        raise explain_train.infeasible(made, found)
+    batch = (float(work.batch_sequences), float(work.sequence_tokens))
+
+    def traced(items: tuple[Powered, ...], chips: float, line: tuple[float, float]) -> Swings:
+        return swings(step_trace(step_timeline(made.engine, best.layout, batch), items, chips, line))
+
+    return Worked(
+        loads=training_loads(made, work, best),
+        tokens_per_s=batch[0] * batch[1] / best.time_s,
+        layout=dict(explain_train.described(best.layout)),
+        trace=traced,
+    )
+
+
+def capped(asked: PowerQuestion, about: Subject, made: Filled) -> Settled:
+    """Return what all caps leave to a chip; raise InfeasibleError where that is less than a chip draws at no clock."""
+    settled = settle(made.shares, made.max_w, made.powered(about.loads), caps_of(asked, about, made))
+    floor = float(np.ravel(made.shares.throttle.static_ratio * made.max_w)[0])
+    left = float(np.ravel(settled.limit_w)[0])
+    if left <= floor:
+        raise InfeasibleError(
+            f"{settled.bound or 'a cap'} leaves {left:.0f} W to a chip that draws {floor:.0f} W at no clock",
+            where=f"pods/{about.machine.pod.id}",
+            hint="a higher cap, or fewer cards",
+        )
+    return settled
+
+
+def caps_of(asked: PowerQuestion, about: Subject, made: Filled) -> list[Cap]:
+    """Return the caps: those asked for, the junction temperature, the machine's nameplate."""
+
+    def fed(name: str, watts: Num) -> Cap:
+        left = made.chips_within(watts)
+        return Cap(name=name, allowed_w=lambda _: left)
+
+    caps = [junction_cap(about, made)]
+    if asked.chip_cap_w is not None:
+        own = asked.chip_cap_w
+        caps.append(Cap(name="the cap of a chip", allowed_w=lambda _: own))
+    if asked.rack_cap_w is not None:
+        caps.append(fed("the feed of a cabinet", asked.rack_cap_w * racks(about, "--rack-cap")))
+    if asked.machine_cap_w is not None:
+        caps.append(fed("the feed of the machine", asked.machine_cap_w))
+    if asked.cdu_cap_w is not None:
+        wet = np.maximum(made.design.liquid_frac, 1e-9)
+        caps.append(fed("the coolant unit", asked.cdu_cap_w * racks(about, "--cdu-cap") / wet))
+    plate = about.machine.pod.power.max_w
+    if plate is not None:
+        caps.append(fed("the machine's nameplate", plate * made.bill.chips_count / about.machine.pod.chips_count))
+    return caps
+
+
+def feed_w(asked: PowerQuestion, about: Subject) -> float | None:
+    """Return the least that the feeds asked for give to the machine; None where none is asked for."""
+    feeds = [] if asked.machine_cap_w is None else [asked.machine_cap_w]
+    if asked.rack_cap_w is not None:
+        feeds.append(asked.rack_cap_w * racks(about, "--rack-cap"))
+    return min(feeds, default=None)
+
+
+def racks(about: Subject, option: str) -> float:
+    """Return the machine's cabinets; raise ScenarioError where nobody says how many there are."""
+    if not about.bill.racks_count:
+        raise ScenarioError(
+            f"nobody says how many cabinets {about.machine.pod.name} has",
+            where=option,
+            hint=f"--set pods/{about.machine.pod.id}:power.cabinets_count=N",
+        )
+    return about.bill.racks_count
+
+
+def junction_cap(about: Subject, made: Filled) -> Cap:
+    """Return the cap of the junction temperature: (T_limit - T_supply - rise x place) / R of the chip's cold plate.
+
+    The loop's rise is the design's where every chip draws its limit, and falls with the draw at the same flow. Chips
+    in air or in a tank are held by their makers' heat sinks, of which nothing is known: no cap then.
+    """
+    resistance = resistance_k_per_w(made.parts.plates, about.max_w)
+    junction, design = made.parts.junction, made.design
+
+    def allowed(drawn: Num) -> Num:
+        rise = design.rise_k * drawn / made.max_w * junction.place_frac
+        return (junction.limit_c - design.supply_c - rise) / resistance
+
+    wet = about.design.plates
+    return Cap(name="the junction temperature", allowed_w=allowed if wet else lambda _: made.max_w)
+
+
+Answered = tuple[Settled, Site, Site, Table]
+
+
+def reported(
+    asked: PowerQuestion, about: Subject, worked: Worked, answered: Answered, air: tuple[Weather, tuple[UsedFact, ...]]
+) -> PowerReport:
+    """Return everything as a report."""
+    settled, found, rows, tab = answered
+    made, weather = about.machine, air[0]
+    spread = np.asarray(rows.mean_w)[tab.rows_count - tab.draws_count :]
+    scale = first(found.mean_w) / first(rows.mean_w)
+    mean = first(found.mean_w)
+    low, middle, high = (float(np.percentile(spread, at)) * scale for at in (10.0, 50.0, 90.0))
+    swing = trace_of(about, worked, settled)
+    return PowerReport(
+        question=question(made, asked.scenario),
+        model=f"{made.spec.id}@{made.spec.version}",
+        pod=f"{made.pod.id}@{made.pod.version}",
+        pod_name=made.pod.name,
+        state=made.pod.state,
+        work="train" if isinstance(asked.scenario.work, Training) else "serve",
+        cards_count=made.cards_count,
+        pods_count=made.pods_count,
+        precision=made.precision.name,
+        headline=Metric(key="site_w", label="site power while it runs", value=mean, unit="W"),
+        band=(low, high),
+        median_w=middle,
+        metrics=metrics(about, worked, settled, found),
+        levels=levels(about, found),
+        phases=phases(about, settled),
+        parts=site_parts(found),
+        nameplates=nameplates(made, first(found.machine.power_w), first(found.peak_w)),
+        binding=binding(settled),
+        months=months(weather, found),
+        swings=swing,
+        checks=(*checks(about, found, swing), *feed_check(feed_w(asked, about), found)),
+        tornado=tornado(rows, tab, scale),
+        design=about.design.name,
+        climate=weather.name,
+        layout=worked.layout,
+        facts=(*made.facts, *(used for used in about.facts if used not in made.facts), *air[1]),
+        notes=(*notes(made), *own_notes(about, worked)),
+        catalogue_hash=facts_hash(made),
+        version=package_version(),
+    )
+
+
+def first(values: Num) -> float:
+    """Return a number, or the first of a column."""
+    return float(np.ravel(values)[0])
+
+
+def binding(settled: Settled) -> str:
+    """Return which limit holds the chips back, and what it costs."""
+    slower = first(settled.slowdown_ratio) - 1.0
+    if not settled.bound:
+        return "no limit beyond the chip's own: kernels run at the clocks they were measured at"
+    return (
+        f"{settled.bound} leaves {first(settled.limit_w):,.0f} W to a chip: the work takes {100 * slower:.1f} % longer "
+        f"(found in {settled.rounds_count} rounds)"
+    )
+
+
+def metrics(about: Subject, worked: Worked, settled: Settled, found: Site) -> tuple[Metric, ...]:
+    """Return the numbers that people quote."""
+    built = found.building
+    mean = first(found.mean_w)
+    rate = worked.tokens_per_s / first(settled.slowdown_ratio)
+    chip = first(found.chip_mean_w)
+    resistance = float(resistance_k_per_w(about.parts.plates, about.max_w))
+    sustained = first(found.chip_peak_w) / about.shares.overshoot_ratio
+    design = about.design
+    made = [
+        Metric(key="it_w", label="IT power", value=first(found.it_w), unit="W"),
+        Metric(key="chip_mean_w", label="a chip", value=chip, unit="W"),
+        Metric(key="chip_frac", label="of its limit", value=chip / about.max_w, unit=""),
+        Metric(key="pue", label="PUE of the year", value=first(built.pue), unit="ratio"),
+        Metric(key="pue_worst", label="PUE, worst hour", value=first(built.worst_pue), unit="ratio"),
+        Metric(key="tue", label="TUE: server fans, supplies too", value=first(built.tue), unit="ratio"),
+        Metric(key="wue", label="WUE", value=first(built.wue_m3_per_j), unit="m3/J"),
+        Metric(key="energy_j_per_token", label="energy of a token", value=mean / rate, unit="J"),
+    ]
+    if design.plates:
+        hot = junction_c(sustained, design.supply_c, design.rise_k, about.parts.junction.place_frac, resistance)
+        made.append(Metric(key="junction_c", label="junction, busiest phase", value=float(hot), unit="C"))
+    return tuple(made)
+
+
+def levels(about: Subject, found: Site) -> tuple[Level, ...]:
+    """Return the power of one chip, node, cabinet and pod, and of the site: means, and what a supply must bear."""
+    bill, whole, peak = about.bill, first(found.machine.power_w), first(found.peak_w)
+    board = min(float(about.parts.node.board_chips_count), bill.chips_count)
+    one = about.bill.chips_count / board
+    alone = boards_alone(about)
+    made = [
+        Level(
+            name="chip", units_count=bill.chips_count, mean_w=first(found.chip_mean_w), peak_w=first(found.chip_peak_w)
+        ),
+        Level(
+            name=f"node of {board:g}",
+            units_count=one,
+            mean_w=alone(found.chip_mean_w) / one,
+            peak_w=alone(found.chip_peak_w) / one,
+        ),
+    ]
+    if bill.racks_count:
+        each = bill.racks_count
+        made.append(Level(name="cabinet, mean of all", units_count=each, mean_w=whole / each, peak_w=peak / each))
+    pods = bill.pods_count
+    outside = first(found.scale_out_w)
+    worst = first(found.building.worst_pue)
+    made += [
+        Level(name="pod", units_count=pods, mean_w=whole / pods, peak_w=peak / pods),
+        Level(name="IT with scale-out", units_count=1.0, mean_w=whole + outside, peak_w=peak + outside),
+        Level(
+            name="site",
+            units_count=1.0,
+            mean_w=first(found.mean_w),
+            peak_w=(peak + outside) * worst,
+        ),
+    ]
+    return tuple(made)
+
+
+def boards_alone(about: Subject) -> Callable[[Num], float]:
+    """Return the power of all nodes, without switches and modules beyond a board, by that of a chip."""
+    bare = replace(about.bill, switches_count=0.0, modules_w=0.0)
+    made = replace(fill(about), bill=bare)
+    return lambda chip_w: float(made.machine(chip_w).power_w)
+
+
+def phases(about: Subject, settled: Settled) -> tuple[PhasePower, ...]:
+    """Return what chips do, load by load."""
+    found: list[PhasePower] = []
+    for load, items in zip(about.loads, held(about, settled), strict=True):
+        whole = sum(float(item.activity.time_s) for item in items)
+        found += [
+            PhasePower(
+                load=load.name,
+                name=item.activity.name,
+                share_frac=float(item.activity.time_s) / whole,
+                flop_frac=float(item.activity.flop_frac),
+                memory_frac=float(item.activity.memory_frac),
+                link_frac=float(item.activity.link_frac),
+                power_w=float(item.power_w),
+            )
+            for item in items
+        ]
+    return tuple(found)
+
+
+def held(about: Subject, settled: Settled) -> list[tuple[Powered, ...]]:
+    """Return each load's activities under the limit that was found."""
+    return [limited(about.shares, about.max_w, items, settled.limit_w) for items in fill(about).powered(about.loads)]
+
+
+def site_parts(found: Site) -> tuple[Use, ...]:
+    """Return what the site draws by use, averaged over the year; parts sum to the headline."""
+    built = found.building
+    uses = [(use.name, use.power_w) for use in found.machine.parts]
+    uses += [("scale-out network", found.scale_out_w), ("conversion of the building", built.chain_w)]
+    uses += [("pumps", built.pumps_w), ("room fans", built.air_fans_w), ("cooler fans", built.rejection_fans_w)]
+    uses += [("chillers", built.chiller_w), ("all else", built.misc_w)]
+    return tuple(Use(name=name, power_w=float(np.mean(watts))) for name, watts in uses)
+
+
+def months(weather: Weather, found: Site) -> tuple[MonthOverhead, ...]:
+    """Return the ratios of each month; nothing where the hours are not those of a year."""
+    if len(weather.dry_c) != sum(DAYS) * DAY_HOURS:
+        return ()
+    built, start, made = found.building, 0, list[MonthOverhead]()
+    ratio = np.asarray(built.site_w / built.it_w)[0]
+    water = np.asarray(built.water_m3_per_s / built.it_w)[0]
+    names = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+    for name, days in zip(names, DAYS, strict=True):
+        rows = slice(start, start + days * DAY_HOURS)
+        start += days * DAY_HOURS
+        made.append(
+            MonthOverhead(
+                name=name,
+                pue_ratio=float(np.mean(ratio[rows])),
+                worst_pue_ratio=float(np.max(ratio[rows])),
+                wue_m3_per_j=float(np.mean(water[rows])),
+            )
+        )
+    return tuple(made)
+
+
+def trace_of(about: Subject, worked: Worked, settled: Settled) -> Swings | None:
+    """Return what the supply of the machine sees over a training step; None where there is no timeline.
+
+    A limit that slows the work down is not drawn into the timeline: its powers are, its longer kernels are not.
+    """
+    if worked.trace is None:
+        return None
+    made, load, items = fill(about), about.loads[0], held(about, settled)[0]
+    none, whole = float(made.machine(0.0).power_w), float(made.machine(about.max_w).power_w)
+    slope = (whole - none) / about.max_w / about.bill.chips_count
+    waits = [item for item in items if item.activity.kind == "wait"]
+    spent = float(time_s(waits))
+    waiting = float(mean_w(waits)) if spent > 0.0 else about.shares.waiting_ratio * about.max_w
+    resting = about.shares.idle_ratio * about.max_w * (about.bill.chips_count - load.chips_count)
+    base = none + slope * (load.chips_count * waiting + resting)
+    return worked.trace(items, load.chips_count, (base, slope))
+
+
+def tornado(rows: Site, tab: Table, scale: float) -> tuple[Swing, ...]:
+    """Return the facts whose ranges move the site's power most."""
+    watts = np.asarray(rows.mean_w) * scale
+    found = [
+        Swing(where=where, low_w=float(watts[low]), high_w=float(watts[high]))
+        for where, (low, high) in tab.ends.items()
+    ]
+    moved = [item for item in found if abs(item.high_w - item.low_w) > SAME_FRAC * watts[0]]
+    return tuple(sorted(moved, key=lambda item: -abs(item.high_w - item.low_w))[:SHOWN_SWINGS])
+
+
+def own_notes(about: Subject, worked: Worked) -> tuple[str, ...]:
+    """Return what a reader must know of the power model."""
+    said = [
+        "power of a chip is a fit to its utilisations, good to about 10 % for dense models and 20 % for mixtures of "
+        "experts; no pod's measured power enters it"
+    ]
+    if about.shares.borrowed_from:
+        said.append(
+            f"power shares of {about.machine.chip.name} are borrowed from {about.shares.borrowed_from}: nobody has "
+            "published its power under a known load"
+        )
+    if about.uncounted:
+        said.append(f"not counted, as nobody says how many there are: {', '.join(about.uncounted)}")
+    if worked.trace is None:
+        said.append("no power over time: a steady state has no timeline")
+    return tuple(said)
