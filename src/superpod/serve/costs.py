@@ -237,7 +237,7 @@ def _reading(engine: Engine, layout: Layout, chunk: Column, behind: Column) -> d
     best = float(min(POWERS, key=error))
     return {
         "read_s": each.ravel(),
-        "first_s": rising(wave(best), shape).ravel(),
+        "first_s": wave(best).ravel(),
         "read_launch_s": launch,
         "read_power": best,
     }
