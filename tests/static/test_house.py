@@ -55,6 +55,7 @@ EXEMPT = {
     "Deployment.*_instances": "instances",
     "Tariff.pue": "as Facility.pue",
     "Facility.pue": "a ratio whose name is a standard's (ISO/IEC 30134-2)",
+    "Lognormal.sigma": "spread of a logarithm",
     # Every field of the class has the unit that the class states.
     "Pass.*": "seconds",
     "Part.*": "seconds",

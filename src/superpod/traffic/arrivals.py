@@ -45,7 +45,7 @@ class Arrivals:
     @property
     def rate_per_s(self) -> float:
         """Mean rate over a cycle."""
-        return float(np.dot(self.rates_per_s, self.spans_s)) / sum(self.spans_s)
+        return sum(rate * span for rate, span in zip(self.rates_per_s, self.spans_s, strict=True)) / sum(self.spans_s)
 
     def scaled(self, factor: float) -> "Arrivals":
         """Return the same arrivals at `factor` times the rate."""

@@ -10,7 +10,7 @@ import csv
 import math
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from superpod.traffic.requests import PIECE, Reals, Trace, Whole, pieces_of, tra
 
 CHUNK = re.compile(r"chunk-(\d+)-trace\.csv")
 FAMILIES = ("Gamma", "Weibull")
+WINDOW_S = 600.0
+"""Length of a window as published; stands only where a client has no other window to tell."""
 MEDIA = ("image", "audio", "video")
 
 
@@ -32,6 +34,7 @@ class Window:
     """One client's arrivals from `start_s` until the next window."""
 
     start_s: float
+    span_s: float
     rate_per_s: float
     family: str
     shape_factor: float
@@ -119,31 +122,24 @@ def windows_drawn(
 ) -> Iterator[Trace]:
     """Yield all clients' requests window by window."""
     begins = sorted({begin for client in clients for begin in client.windows})
-    span = window_span(begins)
     rng = np.random.default_rng(seed)
     for begin in begins:
         if not start_s <= begin < stop_s:
             continue
         drawn = [
-            client_drawn(client, begin, span, rate_factor, lengths, rng)
-            for client in clients
-            if begin in client.windows
+            client_drawn(client, begin, rate_factor, lengths, rng) for client in clients if begin in client.windows
         ]
         times, prompt, output = (np.concatenate([parts[column] for parts in drawn]) for column in range(3))
         order = np.argsort(times, kind="stable")
         yield from pieces_of(trace(times[order] + (begin - start_s), prompt[order], output[order]), PIECE)
 
 
-def window_span(begins: list[float]) -> float:
-    """Return the length of windows: the least step between their starts (600 s as published)."""
-    return float(np.diff(begins).min()) if len(begins) > 1 else 600.0
-
-
 def client_drawn(
-    client: Client, begin: float, span: float, rate_factor: float, lengths: Lengths | None, rng: np.random.Generator
+    client: Client, begin: float, rate_factor: float, lengths: Lengths | None, rng: np.random.Generator
 ) -> tuple[Reals, Whole, Whole]:
     """Return times within a window, prompts and answers of one client."""
     window = client.windows[begin]
+    span = window.span_s
     count = math.floor(window.rate_per_s * span * rate_factor + rng.random())
     gaps = intervals(window, count + 1, rng)
     times = np.cumsum(gaps)[:-1] * (span / gaps.sum())
@@ -185,13 +181,19 @@ def read_clients(folder: Path) -> list[Client]:
 
 
 def read_windows(path: Path) -> dict[float, Window]:
-    """Return a client's windows that have requests."""
-    windows: dict[float, Window] = {}
-    for line, row in enumerate(csv.reader(lines_of(path)), 1):
-        window = as_window(row, f"{path}:{line}")
-        if window.rate_per_s > 0:
-            windows[window.start_s] = window
-    return windows
+    """Return a client's windows that have requests; each lasts until the next, the last as long as the one before."""
+    windows = [as_window(row, f"{path}:{line}") for line, row in enumerate(csv.reader(lines_of(path)), 1)]
+    begins = np.array([window.start_s for window in windows])
+    spans = np.diff(begins)
+    if (spans <= 0).any():
+        line = int(np.argmax(spans <= 0)) + 2
+        raise TrafficError(f"start {begins[line - 1]}; expected one after {begins[line - 2]}", where=f"{path}:{line}")
+    lasting = [*spans.tolist(), spans[-1] if len(spans) else WINDOW_S]
+    return {
+        window.start_s: replace(window, span_s=span)
+        for window, span in zip(windows, lasting[: len(windows)], strict=True)
+        if window.rate_per_s > 0
+    }
 
 
 def as_window(row: list[str], where: str) -> Window:
@@ -202,7 +204,9 @@ def as_window(row: list[str], where: str) -> Window:
     """
     try:
         start, rate, _, family, shape, _ = row
-        window = Window(start_s=float(start), rate_per_s=float(rate), family=family, shape_factor=float(shape))
+        window = Window(
+            start_s=float(start), span_s=WINDOW_S, rate_per_s=float(rate), family=family, shape_factor=float(shape)
+        )
     except ValueError:
         raise TrafficError(
             f"found {','.join(row)[:80]!r}; expected start, rate, CV, family and two parameters", where=where
