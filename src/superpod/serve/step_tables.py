@@ -112,17 +112,19 @@ def decode_step(tables: Tables, batch: float, context: float) -> float:
     return plane(tables.decode_s, len(tables.context_tokens), row, down, column, across)
 
 
-def _series(tables: Tables, row: int, down: float, here: float, column: int) -> tuple[float, float, int]:
+def _series(
+    tables: Tables, row: int, down: float, here: float, column: int, growth: float
+) -> tuple[float, float, int]:
     """Return (time of a step here, what each further one takes more, steps until the context leaves the segment)."""
-    knots, emitted = tables.context_tokens, tables.emitted_tokens
+    knots = tables.context_tokens
     start = plane(tables.decode_s, len(tables.context_tokens), row, down, column, 0.0)
     rise = (plane(tables.decode_s, len(tables.context_tokens), row, down, column, 1.0) - start) / (
         knots[column + 1] - knots[column]
     )
     if here < knots[0]:  # flat before the first knot
-        return start, 0.0, max(math.ceil((knots[0] - here) / emitted), 1)
-    count = max(math.ceil((knots[column + 1] - here) / emitted), 1)
-    return start + rise * (here - knots[column]), rise * emitted, count
+        return start, 0.0, max(math.ceil((knots[0] - here) / growth), 1)
+    count = max(math.ceil((knots[column + 1] - here) / growth), 1)
+    return start + rise * (here - knots[column]), rise * growth, count
 
 
 def _fitting(first: float, more: float, seconds: float) -> int:
@@ -138,8 +140,8 @@ def _fitting(first: float, more: float, seconds: float) -> int:
     return count
 
 
-def decode_span(tables: Tables, batch: float, context: float, steps: int) -> float:
-    """Return the seconds of `steps` decode steps in a row, the context growing by `emitted_tokens` a step.
+def decode_span(tables: Tables, batch: float, context: float, steps: int, growth: float = 0.0) -> float:
+    """Return the seconds of `steps` decode steps in a row, the context growing by `growth` (0: `emitted_tokens`) each.
 
     Within a segment the step times are an arithmetic series: n t + d n (n - 1) / 2.
     """
@@ -148,19 +150,20 @@ def decode_span(tables: Tables, batch: float, context: float, steps: int) -> flo
     row = segment(tables.batch_count, batch)
     down = along(tables.batch_count, batch, row)
     last = len(tables.context_tokens) - 2
+    grows = growth if growth > 0.0 else tables.emitted_tokens
     spent, done, here = 0.0, 0, context
     while done < steps:
         column = segment(tables.context_tokens, here)
-        first, more, count = _series(tables, row, down, here, column)
+        first, more, count = _series(tables, row, down, here, column, grows)
         if column == last or count > steps - done:
             count = steps - done
         spent += count * first + more * (0.5 * count * (count - 1))
         done += count
-        here = context + done * tables.emitted_tokens
+        here = context + done * grows
     return spent
 
 
-def steps_within(tables: Tables, batch: float, context: float, seconds: float) -> int:
+def steps_within(tables: Tables, batch: float, context: float, seconds: float, growth: float = 0.0) -> int:
     """Return how many decode steps in a row end within `seconds`: the most with decode_span(steps) <= seconds.
 
     A span that misses by a rounding (1e-12 of the time) counts as ended.
@@ -170,16 +173,17 @@ def steps_within(tables: Tables, batch: float, context: float, seconds: float) -
     row = segment(tables.batch_count, batch)
     down = along(tables.batch_count, batch, row)
     last = len(tables.context_tokens) - 2
+    grows = growth if growth > 0.0 else tables.emitted_tokens
     left, done, here = seconds * (1.0 + 1e-12), 0, context
     while True:
         column = segment(tables.context_tokens, here)
-        first, more, count = _series(tables, row, down, here, column)
+        first, more, count = _series(tables, row, down, here, column, grows)
         whole = count * first + more * (0.5 * count * (count - 1))
         if column == last or whole > left:
             return done + _fitting(first, more, left)
         left -= whole
         done += count
-        here = context + done * tables.emitted_tokens
+        here = context + done * grows
 
 
 def read_chunk(tables: Tables, chunk: float, behind: float) -> tuple[float, float]:

@@ -1,0 +1,79 @@
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,no-any-return"
+"""Who is admitted to the memory of a group, and when the cache that it waits for is there."""
+
+import math
+
+from superpod.serve.simulation import columns as c
+from superpod.serve.simulation.lives import dequeue, emitted, hold, in_use
+from superpod.serve.simulation.order import append
+from superpod.serve.simulation.prefix import reuse_prefix
+from superpod.serve.simulation.series import spread
+
+
+def needs(w, p, s):
+    """Return the tokens of memory that a request takes when admitted: whole blocks, its output where it is reserved."""
+    spare = w.pool[p + c.PAGE] - 1 + w.pool[p + c.STATE_TOKENS]
+    if w.pool[p + c.RESERVES]:
+        return w.request[s + c.GIVEN] + w.request[s + c.OUTPUT] + spare
+    return w.request[s + c.PROMPT] + spare
+
+
+def admit(w, p, g, k, now):
+    """Admit who waits, first come first served, as long as memory lasts for the next step too."""
+    room = w.pool[p + c.CAPACITY] - in_use(w, p, g, k + 1) - math.ceil(emitted(w, p))
+    s = w.group[g + c.WAIT]
+    while s != c.NONE and w.group[g + c.COUNT] < w.pool[p + c.SEQUENCES]:
+        tokens = needs(w, p, s)
+        if tokens > room:
+            return
+        room -= tokens
+        dequeue(w, g, s)
+        hold(w, g, s, tokens)
+        append(w.request, w.group, g + c.READS, s)
+        w.request[s + c.STATE] = c.READING
+        t = s // c.PLACE
+        if w.moment[t + c.ADMITTED] < 0.0:
+            w.moment[t + c.ADMITTED] = now
+        fetch(w, p, g, s, now)
+        s = w.group[g + c.WAIT]
+
+
+def fetch(w, p, g, s, now):
+    """Set when a request's cache is there: handed over from where it was read, swapped in, or found in a tier."""
+    t, owner = s // c.PLACE, w.group[g + c.OWNER]
+    ready = now
+    if w.request[s + c.READER] != c.NONE:
+        ready = hand_in(w, owner, s, now)
+        if w.moment[t + c.FIRST] < 0.0:
+            w.moment[t + c.FIRST] = ready
+    elif w.request[s + c.READ] == w.request[s + c.PROMPT]:
+        ready = now + swap_time(w, s)
+    else:
+        ready = reuse_prefix(w, p, g, s, now)
+    w.moment[t + c.READY] = ready
+
+
+def cache_bytes(w, tokens):
+    """Return the bytes of a request's cache."""
+    return w.link[c.BYTES_PER_TOKEN] * tokens + w.link[c.STATE_BYTES]
+
+
+def hand_in(w, i, s, now):
+    """Return when a cache has come from where it was read, over the instance's link, one after the other.
+
+    Layer by layer it may start while its last chunk is being read; the last layer's part comes after that.
+    """
+    size = cache_bytes(w, w.request[s + c.PROMPT])
+    seconds = size / w.link[c.TRANSFER_RATE]
+    begin = max(w.moment[s // c.PLACE + c.BEGAN], w.hour[i + c.PIPE])
+    if w.link[c.OVERLAPS] == 0.0 or begin > now:
+        begin = max(now, w.hour[i + c.PIPE])
+    end = max(begin + seconds, now + seconds * (1.0 - w.link[c.OVERLAPS]))
+    w.hour[i + c.PIPE] = end
+    spread(w, c.TRANSFER_BYTES, begin, end, size)
+    return end + w.link[c.TRANSFER_LATENCY]
+
+
+def swap_time(w, s):
+    """Return the seconds that a cache takes between chip and host memory."""
+    return w.link[c.SWAP_LATENCY] + cache_bytes(w, w.request[s + c.PROMPT]) / w.link[c.SWAP_RATE]

@@ -1,0 +1,69 @@
+"""What serves: pools of instances, how they take requests, and the links that caches travel on."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from superpod.errors import ScenarioError
+from superpod.serve.costs import StepCosts
+
+Order = Literal["mixed", "alternate", "prompts-first"]
+Router = Literal["round-robin", "least-load", "prefix-aware", "sticky"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pool:
+    """Equal instances, and how they take requests.
+
+    `order`: prompts ride along in decode steps, take turns with them, or come first while any wait; where None, as the
+    costs say. Memory is paged in blocks of `block_tokens`; a request is admitted when its prompt fits, or, where
+    `reserves_output`, prompt and output. Where memory runs out the request admitted last is preempted. A request is
+    refused where `queue_max_count` wait in the group it is sent to.
+    """
+
+    costs: StepCosts
+    instances_count: int = 1
+    order: Order | None = None
+    block_tokens: int = 1
+    reserves_output: bool = False
+    preemption: Literal["recompute", "swap"] = "recompute"
+    queue_max_count: int | None = None
+    router: Router = "round-robin"
+
+    def __post_init__(self) -> None:
+        if self.instances_count < 1:
+            raise ScenarioError(f"{self.instances_count} instances; expected 1 or more", where="pool: instances_count")
+        if self.block_tokens < 1:
+            raise ScenarioError(f"{self.block_tokens} tokens; expected 1 or more", where="pool: block_tokens")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """What carries caches one after the other: bytes a second, and the seconds that any takes beside.
+
+    `overlap_frac` of a transfer may run while the last chunk of the prompt is being read: layer by layer, all but that
+    of the last layer.
+    """
+
+    bytes_per_s: float
+    latency_s: float = 0.0
+    overlap_frac: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fleet:
+    """One pool that does both, or one that reads prompts (`pool`) and one that decodes (`decode`).
+
+    `transfer` carries caches into a decoding instance, `swap` between chip and host memory.
+    """
+
+    pool: Pool
+    decode: Pool | None = None
+    transfer: Link | None = None
+    swap: Link | None = None
+
+    def __post_init__(self) -> None:
+        if self.decode is not None and self.transfer is None:
+            raise ScenarioError("pools that are apart need a link between them", where="fleet: transfer")
+        swaps = any(pool is not None and pool.preemption == "swap" for pool in (self.pool, self.decode))
+        if swaps and self.swap is None:
+            raise ScenarioError("preemption by swapping needs a link to host memory", where="fleet: swap")
