@@ -1,8 +1,11 @@
 """Replay one trace with our simulation and print what it took, as one line of JSON: the part of `serving_replay.py`.
 
     python benchmarks/serving_loop.py mooncake|uniform|azure TRACE [engine]
+    python benchmarks/serving_loop.py times OUT.npz
 
-The loop is timed five times after a run that compiles or loads what was compiled; the median counts.
+The loop is timed five times after a run that compiles or loads what was compiled; the median counts. The second form
+writes our step times in the form that Dynamo's engine model reads: a prompt by its length, a decode step by cached
+tokens of the batch and mean context.
 """
 
 import json
@@ -20,6 +23,7 @@ from superpod.plan.scenario import Scenario, Serving
 from superpod.serve.costs import Settings, step_costs
 from superpod.serve.simulation.fleet import Fleet, Pool
 from superpod.serve.simulation.run import simulate
+from superpod.serve.step_tables import decode_step, prompt_pass, read_chunk
 from superpod.traffic.read import read_trace
 from superpod.traffic.requests import joined
 
@@ -35,6 +39,25 @@ def fleet(name: str) -> Fleet:
     scenario = Scenario(model="llama-3.1-8b", pod=pod, work=Serving(), software="vllm-1", precision="bf16")
     costs = step_costs(machine(Catalogue(), scenario).engine, Layout(tensor=1), settings)
     return Fleet(pool=Pool(costs=costs, instances_count=workers, block_tokens=16))
+
+
+def write_times(path: str) -> None:
+    """Write the step times of a Dynamo worker, between the steps its engine can take."""
+    tables = fleet("uniform").pool.costs.tables
+    prompts = np.unique(np.geomspace(1.0, 2.0**17, 100).round())
+    cached, context = np.geomspace(64.0, 2.0**20, 100), np.geomspace(16.0, 2.0**17, 100)
+    reads = [
+        prompt_pass(tables, tokens, tokens, 1.0, *read_chunk(tables, tokens, 0.0)[:2]) for tokens in prompts.tolist()
+    ]
+    steps = [[decode_step(tables, held / mean, mean) for mean in context.tolist()] for held in cached.tolist()]
+    np.savez(
+        path,
+        prefill_isl=prompts,
+        prefill_ttft_ms=1e3 * np.array(reads),
+        decode_active_kv_tokens=cached,
+        decode_context_length=context,
+        decode_itl=1e3 * np.array(steps),
+    )
 
 
 def main(name: str, path: str, engine: str = "auto") -> None:
@@ -69,4 +92,7 @@ def main(name: str, path: str, engine: str = "auto") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4])
+    if sys.argv[1] == "times":
+        write_times(sys.argv[2])
+    else:
+        main(*sys.argv[1:4])

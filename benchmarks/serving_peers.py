@@ -53,12 +53,14 @@ def measured(command: list[str], *, folder: Path, environment: dict[str, str] | 
     return text, [wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * 1024.0]
 
 
-def dynamo(python: Path, trace: Path, workers: int, folder: Path) -> Run:
-    """Replay a trace in Mooncake's form offline, default timing, aggregated workers, round robin."""
+def dynamo(python: Path, trace: Path, workers: int, folder: Path, times: Path | None) -> Run:
+    """Replay a trace in Mooncake's form offline, aggregated workers, round robin; step times as given or by default."""
     report = folder / "dynamo.json"
     command = [str(python), "-m", "dynamo.replay", str(trace), "--replay-mode", "offline"]
     command += ["--trace-format", "mooncake", "--trace-block-size", "512"]
     command += ["--num-workers", str(workers), "--report-json", str(report)]
+    if times is not None:
+        command += ["--extra-engine-args", json.dumps({"planner_profile_data": str(times)})]
     _, (wall, cpu, peak) = measured(command, folder=folder)
     found = json.loads(report.read_text())
     return Run(

@@ -1,7 +1,7 @@
 """Serving replayed side by side: ours, Dynamo Replay (ai-dynamo 1.4.2) and Vidur, on the same traces in one run.
 
     python benchmarks/serving_replay.py --mooncake conversation_trace.jsonl[.gz] --dynamo PYTHON
-        --vidur CHECKOUT --vidur-python PYTHON [--repeat 3] [--json FILE]
+        --vidur CHECKOUT --vidur-python PYTHON [--default-times] [--repeat 3] [--json FILE]
 
     mooncake   the conversation trace of Mooncake (FAST 2025): 8 workers, prefix caches, 8,192 tokens a step
     uniform    10,000 requests of 1,024 tokens in, 256 out, Poisson 20/s: 4 workers, the same
@@ -11,9 +11,10 @@
 Every simulator runs in a process of its own, in turn, `--repeat` times; medians count. Compared are simulated requests
 per second of the event loop: as Dynamo reports it, as timed around Vidur's run, and around our `simulate` after one run
 that compiles (or loads what was compiled). Process: what the whole process takes, start, import, compiling and reading
-with it. Ours prices steps of Llama 3.1 8B on an H100 (A100 for azure) from its own formulas, Dynamo by its default
-polynomials, so latencies are near and not equal. Peers are tools of this benchmark only, each in an environment of its
-own: `pip install ai-dynamo==1.4.2`; github.com/microsoft/vidur with its requirements.
+with it. Steps are priced as Llama 3.1 8B on an H100 by our formulas, which Dynamo gets as a table (`--default-times`:
+its own polynomials instead), and as Llama 3 8B on an A100 by Vidur's forests and by our formulas. Peers are tools of
+this benchmark only, each in an environment of its own: `pip install ai-dynamo==1.4.2`; github.com/microsoft/vidur with
+its requirements.
 """
 
 import argparse
@@ -37,32 +38,31 @@ TARGETS = {"mooncake": 5.0, "uniform": 10.0, "azure": 200.0}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Case:
-    """A trace, who else runs it, and with how many workers."""
+    """A trace, and who else runs it."""
 
     name: str
     trace: Path
-    workers: int
     peer: str
     run: Callable[[], Run]
 
 
-def mooncake_case(given: Path, python: Path, folder: Path) -> Case:
+def mooncake_case(given: Path, python: Path, folder: Path, times: Path | None) -> Case:
     """Return the conversation trace, unpacked."""
     trace = folder / "mooncake.jsonl"
     trace.write_bytes(gzip.decompress(given.read_bytes()) if given.suffix == ".gz" else given.read_bytes())
-    return Case(name="mooncake", trace=trace, workers=8, peer="dynamo", run=lambda: dynamo(python, trace, 8, folder))
+    return Case(name="mooncake", trace=trace, peer="dynamo", run=lambda: dynamo(python, trace, 8, folder, times))
 
 
-def uniform_case(python: Path, folder: Path) -> Case:
+def uniform_case(python: Path, folder: Path, times: Path | None) -> Case:
     """Return equal requests in Mooncake's form, no two blocks alike."""
     trace = folder / "uniform.jsonl"
-    times = np.cumsum(np.random.default_rng(SEED).exponential(1e3 / 20.0, 10_000))
+    arrivals = np.cumsum(np.random.default_rng(SEED).exponential(1e3 / 20.0, 10_000))
     rows = (
         {"timestamp": time, "input_length": 1024, "output_length": 256, "hash_ids": [2 * row, 2 * row + 1]}
-        for row, time in enumerate(times.tolist())
+        for row, time in enumerate(arrivals.tolist())
     )
     trace.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return Case(name="uniform", trace=trace, workers=4, peer="dynamo", run=lambda: dynamo(python, trace, 4, folder))
+    return Case(name="uniform", trace=trace, peer="dynamo", run=lambda: dynamo(python, trace, 4, folder, times))
 
 
 def azure_case(checkout: Path, python: Path, folder: Path, count: int) -> Case:
@@ -70,11 +70,11 @@ def azure_case(checkout: Path, python: Path, folder: Path, count: int) -> Case:
     trace = folder / "azure.csv"
     with (checkout / "data/processed_traces/splitwise_conv.csv").open(newline="") as stream:
         lengths = [(int(row["num_prefill_tokens"]), int(row["num_decode_tokens"])) for row in csv.DictReader(stream)]
-    times = np.cumsum(np.random.default_rng(SEED).exponential(1.0 / 6.45, count))
+    arrivals = np.cumsum(np.random.default_rng(SEED).exponential(1.0 / 6.45, count))
     with trace.open("w", newline="") as stream:
         rows = csv.writer(stream)
         rows.writerow(["arrived_at", "num_prefill_tokens", "num_decode_tokens"])
-        for time, (prompt, output) in zip(times.tolist(), lengths, strict=False):
+        for time, (prompt, output) in zip(arrivals.tolist(), lengths, strict=False):
             rows.writerow([time, max(min(prompt, 4096 - output), 1), output])
     return Case(name="azure", trace=trace, workers=1, peer="vidur", run=lambda: vidur(python, checkout, trace, folder))
 
@@ -128,10 +128,14 @@ def row(case: str, name: str, rate: float, runs: list[Run]) -> str:
 def cases(chosen: argparse.Namespace, folder: Path) -> list[Case]:
     """Return those cases whose peer and trace were given."""
     found = []
-    if chosen.dynamo and chosen.mooncake:
-        found.append(mooncake_case(chosen.mooncake.resolve(), chosen.dynamo.absolute(), folder))
     if chosen.dynamo:
-        found.append(uniform_case(chosen.dynamo.absolute(), folder))
+        python, times = chosen.dynamo.absolute(), None
+        if not chosen.default_times:
+            times = folder / "times.npz"
+            measured([sys.executable, str(LOOP), "times", str(times)], folder=folder)
+        found.append(uniform_case(python, folder, times))
+        if chosen.mooncake:
+            found.append(mooncake_case(chosen.mooncake.resolve(), python, folder, times))
     if chosen.vidur:
         checkout = chosen.vidur.resolve()
         python = (chosen.vidur_python or checkout / ".venv/bin/python").absolute()
@@ -146,6 +150,7 @@ def main() -> None:
     parser.add_argument("--vidur", type=Path, help="a checkout of Vidur")
     parser.add_argument("--vidur-python", type=Path, help="a python with Vidur's requirements")
     parser.add_argument("--mooncake", type=Path, help="the conversation trace")
+    parser.add_argument("--default-times", action="store_true", help="Dynamo's own step times")
     parser.add_argument("--requests", type=int, default=4000, help="requests of azure")
     parser.add_argument("--case", action="append", help="only this one")
     parser.add_argument("--repeat", type=int, default=3)
