@@ -6,9 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from superpod.catalog.load import Catalogue
-from superpod.catalog.provenance import FactReader, UsedFact
-from superpod.errors import ScenarioError
-from superpod.fabric.tiers import build, ranks_per_chip
+from superpod.catalog.provenance import UsedFact
 from superpod.plan.evaluate import package_version
 from superpod.plan.goodput_result import (
     DomainRow,
@@ -20,14 +18,24 @@ from superpod.plan.goodput_result import (
     ScaleRow,
     SelfCheck,
 )
-from superpod.plan.goodput_subject import GoodputQuestion, Priced, Subject, best_policy, moved, priced, subject_of
-from superpod.plan.machine import Machine, read_model
+from superpod.plan.goodput_subject import (
+    GoodputQuestion,
+    Priced,
+    Subject,
+    best_policy,
+    machine_of,
+    moved,
+    priced,
+    setting_of,
+    subject_of,
+)
+from superpod.plan.machine import Machine
 from superpod.plan.spread import Moved, spread
 from superpod.reliability import domains as failing
-from superpod.reliability.checkpoint import effective_frac
+from superpod.reliability.checkpoint import FIRST_ORDER_MAX, TINY, effective_frac
 from superpod.reliability.domains import FailureDomain
 from superpod.reliability.goodput import Goodput
-from superpod.reliability.montecarlo import Setting, effective_drawn_frac, histories
+from superpod.reliability.montecarlo import effective_drawn_frac, histories
 from superpod.reliability.serving import serving_availability
 from superpod.reliability.spares import MEANING, POLICIES
 from superpod.result import Num, pick
@@ -36,7 +44,6 @@ __all__ = ["GoodputQuestion", "goodput_of", "goodput_report"]
 
 CHECK_FAILURES = 300_000
 CHECK_FRAC = 0.003
-FIRST_ORDER_MAX = 0.25
 SCALE_CARDS = (1, 8, 64, 384, 1024, 4096, 16384, 65536, 165888)
 
 
@@ -44,19 +51,7 @@ def goodput_report(
     catalogue: Catalogue, pod: str, question: GoodputQuestion, *, pods: int | None = None, cards: int | None = None
 ) -> GoodputReport:
     """Answer for a pod, several, or some of its cards; raise UnknownNameError, MissingFactError or ScenarioError."""
-    entry = catalogue.pod(pod)
-    chip = catalogue.chip(entry.chip)
-    reader, chip_reader = FactReader(kind="pods", entry=entry), FactReader(kind="chips", entry=chip)
-    chips = reader.number("chips_count", entry.chips_count)
-    if pods is not None and cards is not None:
-        raise ScenarioError("both --pods and --cards are given", where=f"pods/{entry.id}", hint="give one of them")
-    used = float(cards) if cards is not None else (float(pods) if pods is not None else entry.pods_count) * chips
-    pods_count = float(np.ceil(used / chips))
-    per_chip = ranks_per_chip(chip_reader, chip.dies_count, entry)
-    fabric = build(catalogue, reader, entry, pods_count, per_chip)
-    spec = read_model(catalogue, question.model) if question.model else None
-    facts = (*reader.cited(), *chip_reader.cited())
-    return _report(catalogue, subject_of(catalogue, (entry, fabric), spec, used, question, facts), question)
+    return _report(catalogue, machine_of(catalogue, pod, question, pods=pods, cards=cards), question)
 
 
 def goodput_of(
@@ -186,24 +181,10 @@ def _optics(subject: Subject, found: tuple[FailureDomain, ...]) -> Optics:
 
 def _played(subject: Subject, question: GoodputQuestion, base: Priced, policy: str) -> Played:
     """Return histories of the job; what planes and silent corruption cost is laid over them as on average."""
-    rates = subject.rates
     used = float(base.usable.used_frac)
-    stops = float(base.stopping_per_s) * used
-    repaired = sum((float(item.stopping_per_s) for item in base.found if float(item.cards_count) > 0.0), 0.0)
-    restart = rates.elastic_restart_s if base.usable.elastic else rates.restart_s
-    setting = Setting(
-        group=base.group,
-        policy=policy,
-        stopping_per_s=stops or float(base.stopping_per_s),
-        repaired_frac=repaired / float(base.stopping_per_s),
-        lost_s=float(rates.detect_s + restart + base.checkpoint.persist_s),
-        interval_s=float(base.goodput.interval_s),
-        stall_s=float(base.checkpoint.stall_s),
-        spares_count=float(base.usable.spares_count) / base.group.node_cards_count,
-        rates=rates,
-    )
+    setting = setting_of(subject, base, policy)
     drawn = histories(setting, question.histories_count, question.length_s, question.seed)
-    smooth = float(base.goodput.goodput_frac) / max(float(base.goodput.effective_frac) * used, 1e-300) if used else 0.0
+    smooth = float(base.goodput.goodput_frac) / max(float(base.goodput.effective_frac) * used, TINY) if used else 0.0
     p10, p50, p90 = (float(value) for value in np.percentile(drawn.goodput_frac * smooth, (10.0, 50.0, 90.0)))
     return Played(
         histories_count=question.histories_count,

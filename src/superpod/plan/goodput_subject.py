@@ -8,15 +8,16 @@ from superpod.catalog.load import Catalogue
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.provenance import FactReader, UsedFact
 from superpod.catalog.schema import Pod
+from superpod.errors import ScenarioError
 from superpod.fabric.inventory import Inventory, inventory
-from superpod.fabric.tiers import Fabric
-from superpod.plan.machine import model_fact
+from superpod.fabric.tiers import Fabric, build, ranks_per_chip
+from superpod.plan.machine import model_fact, read_model
 from superpod.plan.spread import Moved
 from superpod.reliability import domains as failing
 from superpod.reliability.checkpoint import Checkpoint, checkpoint_bytes, written_s
 from superpod.reliability.domains import FailureDomain, Site
 from superpod.reliability.goodput import Goodput, Job, goodput
-from superpod.reliability.montecarlo import DAY_S
+from superpod.reliability.montecarlo import DAY_S, Setting
 from superpod.reliability.rates import Rates, read_rates
 from superpod.reliability.spares import Group, Usable, usable
 from superpod.result import Num
@@ -67,6 +68,25 @@ class Subject:
     copy_bytes_per_s: float
     pods_count: float
     facts: tuple[UsedFact, ...]
+
+
+def machine_of(
+    catalogue: Catalogue, pod: str, question: GoodputQuestion, *, pods: int | None = None, cards: int | None = None
+) -> Subject:
+    """Return a pod, several, or some of its cards as failures see them."""
+    entry = catalogue.pod(pod)
+    chip = catalogue.chip(entry.chip)
+    reader, chip_reader = FactReader(kind="pods", entry=entry), FactReader(kind="chips", entry=chip)
+    chips = reader.number("chips_count", entry.chips_count)
+    if pods is not None and cards is not None:
+        raise ScenarioError("both --pods and --cards are given", where=f"pods/{entry.id}", hint="give one of them")
+    used = float(cards) if cards is not None else (float(pods) if pods is not None else entry.pods_count) * chips
+    pods_count = float(np.ceil(used / chips))
+    per_chip = ranks_per_chip(chip_reader, chip.dies_count, entry)
+    fabric = build(catalogue, reader, entry, pods_count, per_chip)
+    spec = read_model(catalogue, question.model) if question.model else None
+    facts = (*reader.cited(), *chip_reader.cited())
+    return subject_of(catalogue, (entry, fabric), spec, used, question, facts)
 
 
 def subject_of(
@@ -230,3 +250,22 @@ def best_policy(subject: Subject, question: GoodputQuestion, cards: float) -> st
         return float(priced(subject, question, subject.rates, cards, name).goodput.goodput_frac)
 
     return max(ANY_MACHINE, key=reached)
+
+
+def setting_of(subject: Subject, base: Priced, policy: str) -> Setting:
+    """Return the job as histories play it, on the cards that the policy leaves."""
+    rates = subject.rates
+    stops = float(base.stopping_per_s)
+    repaired = sum((float(item.stopping_per_s) for item in base.found if float(item.cards_count) > 0.0), 0.0)
+    restart = rates.elastic_restart_s if base.usable.elastic else rates.restart_s
+    return Setting(
+        group=base.group,
+        policy=policy,
+        stopping_per_s=stops * float(base.usable.used_frac) or stops,
+        repaired_frac=repaired / stops,
+        lost_s=float(rates.detect_s + restart + base.checkpoint.persist_s),
+        interval_s=float(base.goodput.interval_s),
+        stall_s=float(base.checkpoint.stall_s),
+        spares_count=float(base.usable.spares_count) / base.group.node_cards_count,
+        rates=rates,
+    )
