@@ -56,6 +56,7 @@ EXEMPT = {
     "Tariff.pue": "as Facility.pue",
     "Facility.pue": "a ratio whose name is a standard's (ISO/IEC 30134-2)",
     "Lognormal.sigma": "spread of a logarithm",
+    "Running.gap_squares": "square seconds",
     # Every field of the class has the unit that the class states.
     "Pass.*": "seconds",
     "Part.*": "seconds",

@@ -82,7 +82,7 @@ class Empirical:
     """Published lengths with their probabilities, drawn by inverting the cumulated ones; one of 0 counts as 1."""
 
     tokens: Whole
-    cumulated: Reals
+    cumulated_frac: Reals
 
     def draw(self, rng: np.random.Generator, count: int) -> Whole:
         """Return `count` lengths."""
@@ -90,7 +90,7 @@ class Empirical:
 
     def plain(self, rng: np.random.Generator, count: int) -> Whole:
         """Return `count` numbers, those of 0 too: parts of a prompt that may be missing."""
-        place = np.searchsorted(self.cumulated, rng.random(count) * self.cumulated[-1], side="right")
+        place = np.searchsorted(self.cumulated_frac, rng.random(count) * self.cumulated_frac[-1], side="right")
         drawn: Whole = self.tokens[np.minimum(place, len(self.tokens) - 1)]
         return drawn
 

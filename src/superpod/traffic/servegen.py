@@ -271,4 +271,4 @@ def probabilities(text: Any, where: str) -> Empirical | None:
     if not good or tokens.min() < 0 or tokens.max() > LONGEST:
         raise TrafficError("expected lengths and probabilities of 0 or more, and one above 0", where=where)
     order = np.argsort(tokens, kind="stable")
-    return Empirical(tokens=tokens[order], cumulated=np.cumsum(weights[order]))
+    return Empirical(tokens=tokens[order], cumulated_frac=np.cumsum(weights[order]))

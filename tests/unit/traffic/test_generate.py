@@ -132,7 +132,7 @@ def test_other_lengths() -> None:
     rng = np.random.default_rng(5)
     flat = Uniform(low_tokens=3, high_tokens=12).draw(rng, 50_000)
     assert stats.chisquare(np.bincount(flat)[3:]).pvalue > ALIKE
-    given_shares = Empirical(tokens=np.array([0, 5, 9]), cumulated=np.cumsum([0.2, 0.0, 0.8]))
+    given_shares = Empirical(tokens=np.array([0, 5, 9]), cumulated_frac=np.cumsum([0.2, 0.0, 0.8]))
     drawn_lengths = given_shares.draw(rng, 50_000)
     assert set(np.unique(drawn_lengths)) == {1, 9}
     assert (drawn_lengths == 9).mean() == pytest.approx(0.8, abs=0.01)
