@@ -6,7 +6,7 @@ import math
 from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.lives import dequeue, emitted, hold, in_use
 from superpod.serve.simulation.order import append
-from superpod.serve.simulation.prefix import reuse_prefix
+from superpod.serve.simulation.prefix import cached_blocks, fetched, held_already, reuse, trim
 from superpod.serve.simulation.series import spread
 
 
@@ -20,15 +20,20 @@ def needs(w, p, s):
 
 def admit(w, p, g, k, now):
     """Admit who waits, first come first served, as long as memory lasts for the next step too."""
-    room = w.pool[p + c.CAPACITY] - in_use(w, p, g, k + 1) - math.ceil(emitted(w, p))
+    caches = p == 0 and w.tally[c.BLOCK_TOKENS] > 0
     s = w.group[g + c.WAIT]
     while s != c.NONE and w.group[g + c.COUNT] < w.pool[p + c.SEQUENCES]:
-        tokens = needs(w, p, s)
-        if tokens > room:
+        room = w.pool[p + c.CAPACITY] - in_use(w, p, g, k + 1) - math.ceil(emitted(w, p))
+        tokens, found, held = needs(w, p, s), 0, 0
+        if caches and w.request[s + c.READ] == 0:
+            trim(w, g, w.pool[p + c.CAPACITY] - in_use(w, p, g, k))
+            found = cached_blocks(w, g, s)
+            held = held_already(w, g, s, found)
+        if tokens - held * w.tally[c.BLOCK_TOKENS] > room:
             return
-        room -= tokens
         dequeue(w, g, s)
-        hold(w, g, s, tokens)
+        hold(w, g, s, tokens - found * w.tally[c.BLOCK_TOKENS])
+        reuse(w, g, s, found)
         append(w.request, w.group, g + c.READS, s)
         w.request[s + c.STATE] = c.READING
         t = s // c.PLACE
@@ -48,8 +53,12 @@ def fetch(w, p, g, s, now):
             w.moment[t + c.FIRST] = ready
     elif w.request[s + c.READ] == w.request[s + c.PROMPT]:
         ready = now + swap_time(w, s)
-    else:
-        ready = reuse_prefix(w, p, g, s, now)
+    elif p == 0 and w.tally[c.BLOCK_TOKENS] > 0:
+        blocks, ready = fetched(w, owner, g, s, now)
+        blocks += w.request[s + c.SHARED]
+        w.request[s + c.READ] = min(blocks * w.tally[c.BLOCK_TOKENS], w.request[s + c.PROMPT] - 1)
+        if w.request[s + c.EVICTED] == 0:
+            w.request[s + c.HIT] = w.request[s + c.READ]
     w.moment[t + c.READY] = ready
 
 

@@ -22,7 +22,7 @@ SERIES = (
     "transfer_bytes",
     "swap_bytes",
     "peer_bytes",
-    "pool_bytes",
+    "host_bytes",
     "disk_bytes",
     "instances_up",
 )

@@ -8,6 +8,7 @@ import numpy as np
 
 from superpod.serve.costs import StepCosts
 from superpod.serve.simulation import columns as c
+from superpod.serve.simulation.build_shelves import rates, shelves
 from superpod.serve.simulation.columns import Reals, Whole, World
 from superpod.serve.simulation.fleet import Fleet, Link, Pool
 from superpod.serve.step_tables import Tables
@@ -54,7 +55,7 @@ def units(fleet: Fleet) -> Iterator[Unit]:
             number += 1
 
 
-def world(fleet: Fleet, closed: tuple[int, float] | None) -> World:
+def world(fleet: Fleet, closed: tuple[int, float] | None, block_tokens: int) -> World:
     """Return the columns of a fleet without requests; `closed`: (concurrency, seconds to think) of a closed loop."""
     parts = list(units(fleet))
     group, instance, lanes = _rows(fleet, parts)
@@ -72,6 +73,10 @@ def world(fleet: Fleet, closed: tuple[int, float] | None) -> World:
     if closed is not None:
         tally[c.CLOSED], tally[c.ISSUES], clock[c.THINK] = 1, closed[0], closed[1]
         issue = np.zeros(closed[0])
+    readers = sum(part.groups for part in parts if part.pool == 0)
+    shelf, entry, bucket = shelves(fleet, readers, block_tokens)
+    tally[c.BLOCK_TOKENS] = block_tokens if fleet.prefixes is not None else 0
+    tally[c.TIERS] = readers * c.SHELF
     return World(
         request=np.zeros(0, dtype=np.int64),
         moment=np.zeros(0),
@@ -85,6 +90,9 @@ def world(fleet: Fleet, closed: tuple[int, float] | None) -> World:
         lanes=lanes,
         arena=np.zeros(0, dtype=np.int64),
         called=np.zeros(len(parts), dtype=np.int64),
+        shelf=shelf,
+        entry=entry,
+        bucket=bucket,
         tally=tally,
         clock=clock,
         series=np.zeros(c.SERIES * c.BINS),
@@ -157,7 +165,20 @@ def _links(fleet: Fleet) -> Reals:
     row[c.TRANSFER_RATE], row[c.TRANSFER_LATENCY] = transfer.bytes_per_s, transfer.latency_s
     row[c.OVERLAPS] = transfer.overlap_frac
     row[c.SWAP_RATE], row[c.SWAP_LATENCY] = swap.bytes_per_s, swap.latency_s
+    row[c.PEER_RATE : c.PEER_RATE + 6] = rates(fleet)
     return row
+
+
+def with_blocks(w: World, blocks: Whole) -> World:
+    """Return the world with the blocks of the next piece behind those of the requests under way."""
+    rows = np.flatnonzero(w.request[c.STATE :: c.REQUEST] != c.FREE) * c.REQUEST
+    sizes = w.request[rows + c.BLOCKS]
+    first = np.concatenate([[0], np.cumsum(sizes)])
+    kept = np.arange(first[-1]) + np.repeat(w.request[rows + c.BLOCK] - first[:-1], sizes)
+    arena = np.concatenate([w.arena[kept], blocks])
+    w.request[rows + c.BLOCK] = first[:-1]
+    w.tally[c.ARENA] = first[-1]
+    return w._replace(arena=arena)
 
 
 def wider(w: World, rows: int) -> World:

@@ -35,13 +35,10 @@ FREE, WAITING, READING, DECODING = range(4)
 FINISHED, REFUSED, TOO_LONG, FAILED, CUT_OFF = range(5)
 
 # group: an attention group with its memory. Lists have a first and a last.
-GROUP_ROW = 32
+GROUP_ROW = 16
 OWNER, BATCH, JOINED, STEPS_SUM, HELD, COUNT, LOAD, QUEUE_LENGTH = range(8)
 """BATCH decode, with JOINED tokens when they joined, at steps that sum to STEPS_SUM; COUNT hold memory, HELD tokens."""
 WAIT, WAIT_LAST, READS, READS_LAST, RUNS, RUNS_LAST = range(8, 14)
-ENTRY, ENTRIES, BUCKET, MASK, NEWEST, OLDEST, SPARE, LOOSE = range(14, 22)
-"""The prefix cache: see `prefix`."""
-LANE, HITS, LOOKUPS = range(22, 25)
 
 # instance: groups whose steps are one.
 INSTANCE = 24
@@ -111,14 +108,26 @@ ROUND_ROBIN, LEAST_LOAD, PREFIX_AWARE, STICKY = range(4)
 WHOLE, READERS, DECODERS = range(3)
 
 # link: seconds and bytes of what moves caches.
-LINK_ROW = 8
+LINK_ROW = 16
 BYTES_PER_TOKEN, STATE_BYTES, TRANSFER_RATE, TRANSFER_LATENCY, OVERLAPS, SWAP_RATE, SWAP_LATENCY = range(7)
+PEER_RATE, PEER_LATENCY = range(7, 9)
+"""And the same of host memory and of disks after them."""
+
+# shelf: a prefix cache, that of a group of the first pool, or a tier behind them. LOOSE: entries that no request holds,
+# from the OLDEST to the NEWEST; SPARE: the first that is free. DIRECTORY: which shelf had a block last.
+SHELF = 10
+FIRST_ENTRY, ROOM_FOR, FIRST_BUCKET, MASK, NEWEST, OLDEST, SPARE, LOOSE = range(8)
+DIRECTORY, HOST, DISK = range(3)
+# entry: a block on a shelf; CHAIN leads through its bucket.
+ENTRY = 6
+KEY, CHAIN, OLDER, NEWER, HOLDERS, WHERE = range(6)
 
 # tally: counters.
 TALLY = 24
 FREE_ROW, OUT, NEXT_ROW, NEXT_NUMBER, TURN, QUEUED, UNDER_WAY, NEXT_CONTROL = range(8)
 ISSUES, TO_ISSUE, ARENA, EVENTS, ROWS_LEFT, CLOSED, TURN_DECODE, ONE_BY_ONE = range(8, 16)
-INSTANCES, CALLED = range(16, 18)
+INSTANCES, CALLED, BLOCK_TOKENS, TIERS, SEED = range(16, 21)
+"""BLOCK_TOKENS: of prefix blocks, 0 where none are kept; TIERS: the first shelf that is no group's."""
 
 # clock: seconds.
 CLOCKS = 8
@@ -128,7 +137,7 @@ NOW, BIN_S, THINK, LAST, EMITTED = range(5)
 # series: a row of bins each.
 BINS = 512
 IN_QUEUE, IN_FLIGHT, MEMORY, DECODES_BUSY, READS_BUSY, MIXED_BUSY, ARRIVALS, FINISHES = range(8)
-OUT_TOKENS, IN_TOKENS, TRANSFER_BYTES, SWAP_BYTES, PEER_BYTES, POOL_BYTES, DISK_BYTES, UP_COUNT = range(8, 16)
+OUT_TOKENS, IN_TOKENS, TRANSFER_BYTES, SWAP_BYTES, PEER_BYTES, HOST_BYTES, DISK_BYTES, UP_COUNT = range(8, 16)
 SERIES = 16
 
 # result: rows of what has ended.
@@ -156,6 +165,9 @@ class World(NamedTuple):
     lanes: Whole
     arena: Whole
     called: Whole
+    shelf: Whole
+    entry: Whole
+    bucket: Whole
     tally: Whole
     clock: Reals
     series: Reals

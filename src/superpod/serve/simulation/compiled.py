@@ -18,7 +18,7 @@ from superpod.serve.simulation.pointer import pointer_to
 
 @cache
 def compiled(modules: tuple[ModuleType, ...], name: str) -> Callable[..., Any]:
-    """Return function `name` of (world, costs of both pools, piece, final) compiled, with all of `modules` that it calls.
+    """Return function `name` of (world, costs of both pools, piece, final) compiled, with all that it calls.
 
     Nothing makes columns, so none are counted; only the function that is returned is called from Python.
     """

@@ -50,16 +50,39 @@ class Link:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Store:
+    """Memory behind that of the chips, one for all: what it holds and how an instance reads it."""
+
+    capacity_bytes: float
+    link: Link
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prefixes:
+    """Prompts that begin alike are read once: caches of prefixes in the memory of each group that reads.
+
+    What a group does not have it fetches from `peers` (the memory of other groups), from `host` memory, to which all
+    blocks are written when they have been read, or from `disk`, to which blocks go that host memory has no room for.
+    """
+
+    peers: Link | None = None
+    host: Store | None = None
+    disk: Store | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
     """One pool that does both, or one that reads prompts (`pool`) and one that decodes (`decode`).
 
-    `transfer` carries caches into a decoding instance, `swap` between chip and host memory.
+    `transfer` carries caches into a decoding instance, `swap` between chip and host memory. Without `prefixes` every
+    prompt is read whole.
     """
 
     pool: Pool
     decode: Pool | None = None
     transfer: Link | None = None
     swap: Link | None = None
+    prefixes: Prefixes | None = None
 
     def __post_init__(self) -> None:
         if self.decode is not None and self.transfer is None:

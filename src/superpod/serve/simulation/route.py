@@ -3,6 +3,7 @@
 
 from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.lives import come, end, enqueue
+from superpod.serve.simulation.prefix import cached_blocks
 
 
 def is_open(w, g):
@@ -31,11 +32,38 @@ def least_loaded(w, p):
     return best
 
 
+def best_prefix(w, s):
+    """Return the open group of the first pool with the fewest tokens before it and of this prompt still to read."""
+    best, least, size = c.NONE, 0, w.tally[c.BLOCK_TOKENS]
+    for n in range(w.pool[c.LANE_COUNT]):
+        g = w.lanes[w.pool[c.LANES] + n]
+        if is_open(w, g):
+            load = w.group[g + c.LOAD] - cached_blocks(w, g, s) * size
+            if best == c.NONE or load < least:
+                best, least = g, load
+    return best
+
+
+def same_as_before(w, p, session):
+    """Return the group that all requests of a session go to: by a hash; the next open one where it is closed."""
+    count = w.pool[p + c.LANE_COUNT]
+    first = ((session + w.tally[c.SEED]) % 2**31) * 2654435761 >> 12
+    for n in range(count):
+        g = w.lanes[w.pool[p + c.LANES] + (first + n) % count]
+        if is_open(w, g):
+            return g
+    return c.NONE
+
+
 def choose(w, p, s):
     """Return the group of a pool that takes a request."""
     router = w.pool[p + c.ROUTER]
     if router == c.ROUND_ROBIN:
         return next_in_turn(w, p, c.TURN if p == 0 else c.TURN_DECODE)
+    if router == c.PREFIX_AWARE and p == 0:
+        return best_prefix(w, s)
+    if router == c.STICKY and w.request[s + c.SESSION] != c.NONE:
+        return same_as_before(w, p, w.request[s + c.SESSION])
     return least_loaded(w, p)
 
 

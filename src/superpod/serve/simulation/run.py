@@ -1,6 +1,7 @@
 """Serving, request by request: the loop fed piece by piece, and what it tells."""
 
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 
 import numpy as np
 
@@ -16,17 +17,18 @@ from superpod.serve.simulation import (
     prefix,
     route,
     series,
+    shelf,
     steps,
     stride,
 )
 from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.answer import MEANS, SERIES, STATUS, InstanceUse, Served, Simulated, joined
-from superpod.serve.simulation.build import ROWS, floats, units, wider, world
+from superpod.serve.simulation.build import ROWS, floats, units, wider, with_blocks, world
 from superpod.serve.simulation.columns import Piece, World
 from superpod.serve.simulation.fleet import Fleet
 from superpod.traffic.requests import ClosedLoop, Trace, pieces_of, trace
 
-MODULES = (step_tables, order, series, prefix, lives, admission, stride, route, steps, loop)
+MODULES = (step_tables, order, series, shelf, prefix, lives, admission, stride, route, steps, loop)
 ENGINES = ("auto", "compiled", "python")
 Sink = Callable[[Served], None]
 
@@ -34,10 +36,10 @@ Sink = Callable[[Served], None]
 class Run:
     """A simulation under way: its columns, and what it has put out."""
 
-    def __init__(self, fleet: Fleet, closed: tuple[int, float] | None, engine: str) -> None:
+    def __init__(self, fleet: Fleet, closed: tuple[int, float] | None, engine: str, block_tokens: int) -> None:
         self.fleet = fleet
         self.compiled = engine == "compiled" or (engine == "auto" and has_compiler())
-        self.world = wider(world(fleet, closed), ROWS)
+        self.world = wider(world(fleet, closed, block_tokens), ROWS)
         self.costs = tuple(floats(pool.costs.tables) for pool in (fleet.pool, fleet.decode or fleet.pool))
         self.counts = np.zeros(len(STATUS), dtype=np.int64)
         self.instance_of = _instance_of(fleet)
@@ -45,6 +47,7 @@ class Run:
     def play(self, requests: Trace, *, final: bool) -> Iterator[Served]:
         """Run until a piece is used up, or, if it is the last one, to the end; yield what has ended."""
         piece = _piece(requests)
+        self.world = with_blocks(self.world, np.asarray(requests.blocks, dtype=np.int64))
         self.world.tally[c.NEXT_ROW] = 0
         while True:
             why = self._loop(piece, final)
@@ -115,13 +118,15 @@ def simulate(
     fleet: Fleet,
     stream: Trace | Iterable[Trace] | ClosedLoop,
     *,
+    seed: int = 0,
     sink: Sink | None = None,
     engine: str = "auto",
     one_by_one: bool = False,
 ) -> Simulated:
     """Return how a fleet serves a stream of requests.
 
-    `sink` is handed each piece of results and none is kept, so memory does not grow with the stream. `one_by_one` takes
+    `sink` is handed each piece of results and none is kept, so memory does not grow with the stream. `seed`
+    spreads sessions over groups. `one_by_one` takes
     decode steps one at a time, which changes nothing but the time it takes. An interrupt ends the simulation with what
     it has.
 
@@ -132,13 +137,15 @@ def simulate(
         raise ScenarioError(f"unknown engine {engine!r}", where="engine", hint=f"one of {', '.join(ENGINES)}")
     closed = (stream.concurrency_count, stream.think_s) if isinstance(stream, ClosedLoop) else None
     requests = stream.requests if isinstance(stream, ClosedLoop) else stream
-    run = Run(fleet, closed, engine)
-    run.world.tally[c.ONE_BY_ONE] = one_by_one
+    pieces = pieces_of(requests) if isinstance(requests, Trace) else iter(requests)
+    first = next(pieces, trace([], [], []))
+    run = Run(fleet, closed, engine, first.block_tokens)
+    run.world.tally[c.ONE_BY_ONE], run.world.tally[c.SEED] = one_by_one, seed
     kept: list[Served] = []
     take = kept.append if sink is None else sink
     interrupted = False
     try:
-        for piece in pieces_of(requests) if isinstance(requests, Trace) else requests:
+        for piece in chain([first], pieces):
             for part in run.play(piece, final=False):
                 take(part)
         for part in run.play(trace([], [], []), final=True):

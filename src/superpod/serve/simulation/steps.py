@@ -195,7 +195,8 @@ def is_read(w, i, p, g, s, now):
     t = s // c.PLACE
     w.request[s + c.READ_AT] = g
     w.request[s + c.LEFT] = steps_left(w, p, s)
-    keep_prefix(w, p, g, s, now)
+    if w.tally[c.BLOCK_TOKENS] > 0:
+        keep_prefix(w, g, s, w.pool[p + c.CAPACITY] - in_use(w, p, g, w.instance[i + c.STEP]))
     apart = w.pool[p + c.KIND] == c.READERS
     if w.moment[t + c.FIRST] < 0.0 and not (apart and w.request[s + c.LEFT] > 0):
         w.moment[t + c.FIRST] = now
