@@ -26,6 +26,7 @@ ALLOWED_SUFFIXES = (
     "_c",
     "_k",
     "_k_per_w",
+    "_kg",
     "_kg_per_m3",
     "_j_per_kg_k",
     "_m3_per_j",

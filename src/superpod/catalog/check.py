@@ -87,6 +87,8 @@ def readers(catalogue: Catalogue) -> dict[str, Callable[[str], object]]:
         "cooling": catalogue.cooling,
         "climates": catalogue.climate,
         "failures": catalogue.failures,
+        "costs": catalogue.costs,
+        "currencies": catalogue.currency,
     }
 
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from superpod.catalog.calibration import Calibration, LinkCalibration
 from superpod.catalog.claim import Claim
+from superpod.catalog.costs import CostBook, Currency
 from superpod.catalog.facility_parts import ChipPower, Climate, Cooling, FacilityParts
 from superpod.catalog.failures import FailureBook
 from superpod.catalog.model_spec import ModelSpec
@@ -38,6 +39,8 @@ KINDS: Mapping[str, type[Any]] = {
     "cooling": Cooling,
     "climates": Climate,
     "failures": FailureBook,
+    "costs": CostBook,
+    "currencies": Currency,
 }
 SINGULAR = {
     "chips": "chip",
@@ -50,6 +53,8 @@ SINGULAR = {
     "software": "software",
     "climates": "climate",
     "failures": "failure book",
+    "costs": "cost book",
+    "currencies": "currency",
 }
 NOT_INHERITED = {"published", "power", "price", "aliases"}  # a cascade has its own, or none
 
@@ -108,6 +113,14 @@ class Catalogue:
     def failures(self, name: str) -> FailureBook:
         """Return a fleet's failure rates and repair times by id or alias."""
         return self._entry("failures", FailureBook, name)
+
+    def costs(self, name: str) -> CostBook:
+        """Return the prices of a region by id or alias: those of the facility of that name."""
+        return self._entry("costs", CostBook, name)
+
+    def currency(self, name: str) -> Currency:
+        """Return a currency by id or alias."""
+        return self._entry("currencies", Currency, name)
 
     def chip_power(self, name: str) -> ChipPower:
         """Return the power shares of a chip family by the id of its calibration."""

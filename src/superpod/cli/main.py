@@ -20,6 +20,7 @@ VERBS = (
     "fabric",
     "power",
     "reliability",
+    "cost",
     "claims",
     "validate",
     "measure",

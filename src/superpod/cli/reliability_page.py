@@ -29,7 +29,7 @@ from superpod.units import human, percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source, UsedFact
-    from superpod.plan.goodput_result import DomainRow, GoodputReport
+    from superpod.plan.goodput_result import DomainRow, GoodputReport, SelfCheck
     from superpod.plan.spread import Bar
 
 DAY_S = 86_400.0
@@ -73,7 +73,7 @@ def full_blocks(report: GoodputReport, sources: Mapping[str, Source]) -> tuple[B
         Section(title="Failure domains", blocks=(domains(report, len(report.domains)),)),
         Section(title="Serving", blocks=(Metrics(title="", items=serving(report)),)),
         Section(title="What moves the answer", blocks=(tornado(report.spread.bars, "goodput", percent),)),
-        Section(title="Checks of this answer", blocks=(checks(report),)),
+        Section(title="Checks of this answer", blocks=(checks(report.checks),)),
         *(
             (Section(title="Notes", blocks=(Text(title="", lines=report.notes, bullets=True),)),)
             if report.notes
@@ -219,7 +219,7 @@ def serving(report: GoodputReport) -> tuple[tuple[str, str], ...]:
     )
 
 
-def checks(report: GoodputReport) -> Table:
+def checks(found: Sequence[SelfCheck]) -> Table:
     """Return what was checked about this very answer."""
     columns = (
         Column(label="check", wraps=True),
@@ -234,7 +234,7 @@ def checks(report: GoodputReport) -> Table:
             f"{item.expected:.4f}",
             Cell(text="✔ holds" if item.holds else "✘ broken", tone="good" if item.holds else "bad"),
         )
-        for item in report.checks
+        for item in found
     )
     return Table(title="", columns=columns, rows=rows)
 

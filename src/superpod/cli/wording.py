@@ -12,9 +12,14 @@ SHARE_MAX = 2.0
 JOULES_PER_KWH = 3.6e6
 YEARLY = "a year, compounded"
 RATE = "a year"
+RATE_SHARE = "of the price a year"
 # The ends of field names, the longer ones first, and the unit they stand for.
 SUFFIXES = (
     ("usd_per_j", "USD/J"),
+    ("usd_per_w", "USD/W"),
+    ("carbon_kg_per_j", "kg/J"),
+    ("water_m3_per_j", "m3/J"),
+    ("upkeep_per_s", RATE_SHARE),
     ("bytes_per_s", "B/s"),
     ("flop_per_s", "FLOP/s"),
     ("discount_rate_per_s", YEARLY),
@@ -92,6 +97,9 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "USD/J": lambda value: f"{significant(value * JOULES_PER_KWH)} USD/kWh",
     "USD/token": lambda value: f"{significant(value * 1e6)} USD/M tokens",
     "1/s": lambda value: f"{significant(value)} /s",
+    RATE_SHARE: lambda value: f"{percent(value * DURATIONS[0][0])} a year",
+    "m3/J": lambda value: f"{significant(value * JOULES_PER_KWH * 1e3)} L/kWh",
+    "kg/J": lambda value: f"{significant(value * JOULES_PER_KWH)} kg/kWh",
     RATE: lambda value: f"{significant(value * DURATIONS[0][0])} a year",
     YEARLY: lambda value: f"{percent(math.expm1(value * DURATIONS[0][0]))} a year",
 }

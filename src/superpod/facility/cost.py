@@ -23,8 +23,12 @@ def capital_usd_per_s(price_usd: Num, tariff: Tariff) -> Num:
     A = P r / (1 - e^(-r T)) for a continuous rate r over T seconds, the continuous form of the capital recovery factor
     (e.g. Park, Contemporary Engineering Economics, section 4.4). No residual value.
     """
-    repaid = -float(np.expm1(-tariff.discount_rate_per_s * tariff.life_s))
-    return price_usd * tariff.discount_rate_per_s / repaid
+    return annuity_usd_per_s(price_usd, tariff.discount_rate_per_s, tariff.life_s)
+
+
+def annuity_usd_per_s(price_usd: Num, rate_per_s: Num, life_s: Num) -> Num:
+    """Return the same payment for a rate and a life of its own: P r / (1 - e^(-r T)); all may be columns."""
+    return price_usd * rate_per_s / -np.expm1(-rate_per_s * life_s)
 
 
 def energy_usd_per_s(power_w: Num, tariff: Tariff) -> Num:

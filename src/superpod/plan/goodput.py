@@ -40,7 +40,7 @@ from superpod.reliability.serving import serving_availability
 from superpod.reliability.spares import MEANING, POLICIES
 from superpod.result import Num, pick
 
-__all__ = ["GoodputQuestion", "goodput_of", "goodput_report"]
+__all__ = ["GoodputQuestion", "goodput_of", "goodput_report", "hashed"]
 
 CHECK_FAILURES = 300_000
 CHECK_FRAC = 0.003
@@ -114,7 +114,7 @@ def _report(catalogue: Catalogue, subject: Subject, question: GoodputQuestion) -
         checks=_checks(subject, question, base, shares),
         facts=subject.facts,
         notes=_notes(subject, question, base),
-        catalogue_hash=_hash(subject.facts),
+        catalogue_hash=hashed(subject.facts),
         version=package_version(),
     )
 
@@ -243,6 +243,7 @@ def _notes(subject: Subject, question: GoodputQuestion, base: Priced) -> tuple[s
     return tuple(found)
 
 
-def _hash(facts: tuple[UsedFact, ...]) -> str:
+def hashed(facts: tuple[UsedFact, ...]) -> str:
+    """Return a short content hash of every fact in use."""
     lines = sorted(f"{used.where}={used.fact.value!r}" for used in facts)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
