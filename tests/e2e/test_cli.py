@@ -306,7 +306,7 @@ def test_the_command_as_a_user_runs_it(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
     done = process("train llama-3.1-405b --pod hgx-h100 --html none/page.html", tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: pods/hgx-h100: none of")
+    assert done.stderr.startswith("error: none/page.html: cannot write the file")  # before anything is computed
     done = process("trian llama-3.1-405b", tmp_path)
     assert done.returncode == 2
     assert "did you mean 'train'" in done.stderr
