@@ -5,13 +5,14 @@
 
 The loop is timed five times after a run that compiles or loads what was compiled; the median counts. The second form
 writes our step times in the form that Dynamo's engine model reads: a prompt by its length, a decode step by cached
-tokens of the batch and mean context.
+tokens of the batch and mean context. `alike` are means with steps priced as Dynamo prices them from that table.
 """
 
 import json
 import statistics
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from superpod.parallel.layout import Layout
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving
 from superpod.serve.costs import Settings, step_costs
-from superpod.serve.simulation.fleet import Fleet, Pool
+from superpod.serve.simulation.fleet import Fleet, Pool, Prefixes
 from superpod.serve.simulation.run import simulate
 from superpod.serve.step_tables import decode_step, prompt_pass, read_chunk
 from superpod.traffic.read import read_trace
@@ -38,7 +39,8 @@ def fleet(name: str) -> Fleet:
     pod, workers, settings = CASES[name]
     scenario = Scenario(model="llama-3.1-8b", pod=pod, work=Serving(), software="vllm-1", precision="bf16")
     costs = step_costs(machine(Catalogue(), scenario).engine, Layout(tensor=1), settings)
-    return Fleet(pool=Pool(costs=costs, instances_count=workers, block_tokens=16))
+    pool = Pool(costs=costs, instances_count=workers, block_tokens=16)
+    return Fleet(pool=pool, prefixes=Prefixes() if settings is DYNAMO else None)
 
 
 def write_times(path: str) -> None:
@@ -58,6 +60,17 @@ def write_times(path: str) -> None:
         decode_context_length=context,
         decode_itl=1e3 * np.array(steps),
     )
+
+
+def alike(served_by: Fleet) -> Fleet:
+    """Return a fleet that prices steps as Dynamo does: a chunk by its own tokens alone, and decoding beside it added."""
+    costs = served_by.pool.costs
+    width = len(costs.tables.behind_tokens)
+    read, first = (
+        np.repeat(column.reshape(-1, width)[:, 0], width) for column in (costs.tables.read_s, costs.tables.first_s)
+    )
+    tables = costs.tables._replace(read_s=read, first_s=first, mixed=False)
+    return replace(served_by, pool=replace(served_by.pool, order="mixed", costs=replace(costs, tables=tables)))
 
 
 def main(name: str, path: str, engine: str = "auto") -> None:
@@ -88,6 +101,10 @@ def main(name: str, path: str, engine: str = "auto") -> None:
         "output_tokens": int(done.output_tokens.sum()),
         "prefix_hit_frac": float(done.hit_tokens.sum() / np.maximum(done.prompt_tokens.sum(), 1)),
     }
+    if CASES[name][2] is DYNAMO:
+        like = simulate(alike(served_by), requests, engine=engine).served
+        assert like is not None
+        report |= {"alike_ttft_ms": 1e3 * float(like.ttft_s.mean()), "alike_tpot_ms": 1e3 * float(like.tpot_s.mean())}
     print(json.dumps(report))
 
 

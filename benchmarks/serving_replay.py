@@ -76,7 +76,7 @@ def azure_case(checkout: Path, python: Path, folder: Path, count: int) -> Case:
         rows.writerow(["arrived_at", "num_prefill_tokens", "num_decode_tokens"])
         for time, (prompt, output) in zip(arrivals.tolist(), lengths, strict=False):
             rows.writerow([time, max(min(prompt, 4096 - output), 1), output])
-    return Case(name="azure", trace=trace, workers=1, peer="vidur", run=lambda: vidur(python, checkout, trace, folder))
+    return Case(name="azure", trace=trace, peer="vidur", run=lambda: vidur(python, checkout, trace, folder))
 
 
 def ours(case: Case, folder: Path) -> Run:
