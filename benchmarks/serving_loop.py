@@ -63,7 +63,7 @@ def write_times(path: str) -> None:
 
 
 def alike(served_by: Fleet) -> Fleet:
-    """Return a fleet that prices steps as Dynamo does: a chunk by its own tokens alone, and decoding beside it added."""
+    """Return a fleet that prices steps as Dynamo does: a chunk by its own tokens, decoding beside it added."""
     costs = served_by.pool.costs
     width = len(costs.tables.behind_tokens)
     read, first = (
