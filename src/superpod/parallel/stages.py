@@ -24,11 +24,6 @@ class Stages:
     last_count: Num
     folded: Flag
 
-    @property
-    def fullest_count(self) -> Num:
-        """Layers of the stage that holds most."""
-        return np.maximum(self.middle_count, np.maximum(self.first_count, self.last_count))
-
 
 def stages(layers_count: float, layout: Layout) -> Stages:
     """Return the stages of `layers_count` layers.
