@@ -113,7 +113,8 @@ def test_3_air_cooled_node_of_b200_serving() -> None:
 def test_4_heavy_training_against_nameplate(parts: FacilityParts) -> None:
     """Brookhaven (arXiv 2412.08602, 2506.14551): 76 % of the 10.2 kW nameplate in heavy training.
 
-    At most 82 %, which the provisioned peak must cover. Those nodes are cooled by air; without fans the same node comes out at 0.67.
+    At most 82 %, which the provisioned peak must cover. Those nodes are cooled by air; without fans the same node
+    comes out at 0.67.
     """
     heavy = machine_w(parts, 8, 0.95 * 700, 700, cpus=2, air=1.0) / 10.2e3
     assert heavy == pytest.approx(0.76, abs=0.08)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from superpod.catalog.facility_parts import Climate, Cooling
 from superpod.catalog.schema import Chip, Facility, Pod
 from superpod.catalog.software import Software
 from superpod.cli import options as shared
@@ -23,19 +24,20 @@ if TYPE_CHECKING:
 Row = tuple[Cell | str, ...]
 STATES = ("roadmap", "announced", "listed", "shipping", "cancelled")
 MISSING_SHOWN = 6
-KINDS = ("pods", "chips", "models", "software", "facilities", "sources")
+FREEZING_K = 273.15
+KINDS = ("pods", "chips", "models", "software", "facilities", "cooling", "climates", "sources")
 SIGNS = (
     "— not published · ~ the catalogue's estimate · no: the chip lacks this format",
     "superpod show NAME lists every fact and its source",
 )
 
 
-@click.command("catalog", short_help="List pods, chips, models, software, facilities or sources.")
+@click.command("catalog", short_help="List pods, chips, models, software, facilities, cooling, climates or sources.")
 @click.argument("kind", type=click.Choice(KINDS), default="pods")
 @click.option("--state", type=click.Choice(STATES), help="Only pods or chips in this state.")
 @shared.common
 def command(kind: str, state: str | None, **options: Any) -> None:
-    """List pods (the default), chips, models, software, facilities or sources."""
+    """List pods (the default), chips, models, software, facilities, cooling designs, climates or sources."""
     if state is not None and kind not in {"pods", "chips"}:
         raise click.UsageError("--state applies to pods and chips")
     catalogue = shared.open_catalogue(options)
@@ -194,6 +196,46 @@ def facilities_page(_catalogue: Catalogue, facilities: Sequence[Facility]) -> Pa
     return listing("Facilities", Table(title="", columns=columns, rows=rows, footnotes=SIGNS[1:]))
 
 
+def cooling_page(_catalogue: Catalogue, designs: Sequence[Cooling]) -> Page:
+    """Return the table of cooling designs."""
+    columns = (
+        Column(label="cooling"),
+        Column(label="name", wraps=True),
+        Column(label="in liquid", right=True),
+        Column(label="supply", right=True),
+        Column(label="heat goes to", drop=1),
+    )
+    rows = tuple(
+        (
+            f"{design.id}@{design.version}",
+            design.name,
+            fact_text("liquid_frac", design.liquid_frac),
+            f"{design.supply_c:g} °C",
+            design.liquid_to,
+        )
+        for design in designs
+    )
+    return listing("Cooling designs", Table(title="", columns=columns, rows=rows, footnotes=SIGNS[1:]))
+
+
+def climates_page(_catalogue: Catalogue, places: Sequence[Climate]) -> Page:
+    """Return the table of climates."""
+    columns = (
+        Column(label="climate"),
+        Column(label="name", wraps=True),
+        Column(label="coldest month", right=True),
+        Column(label="warmest month", right=True),
+    )
+    rows = tuple((f"{place.id}@{place.version}", place.name, *extremes(place)) for place in places)
+    return listing("Climates", Table(title="", columns=columns, rows=rows, footnotes=SIGNS[1:]))
+
+
+def extremes(place: Climate) -> tuple[str, str]:
+    """Return the means of the coldest and of the warmest month."""
+    means = [month.mean_k - FREEZING_K for month in place.months]
+    return f"{min(means):.1f} °C", f"{max(means):.1f} °C"
+
+
 def software_page(_catalogue: Catalogue, releases: Sequence[Software]) -> Page:
     """Return the table of serving engines and training frameworks."""
     columns = (
@@ -250,6 +292,8 @@ ENTRIES: dict[str, Callable[[Catalogue], list[Any]]] = {
     "models": lambda catalogue: [catalogue.model(name) for name in catalogue.names("models")],
     "software": lambda catalogue: [catalogue.software(name) for name in catalogue.names("software")],
     "facilities": lambda catalogue: [catalogue.facility(name) for name in catalogue.names("facilities")],
+    "cooling": lambda catalogue: [catalogue.cooling(name) for name in catalogue.names("cooling")],
+    "climates": lambda catalogue: [catalogue.climate(name) for name in catalogue.names("climates")],
     "sources": lambda catalogue: [source for _, source in sorted(catalogue.sources().items())],
 }
 PAGES: dict[str, Callable[[Catalogue, Sequence[Any]], Page]] = {
@@ -258,5 +302,7 @@ PAGES: dict[str, Callable[[Catalogue, Sequence[Any]], Page]] = {
     "models": models_page,
     "software": software_page,
     "facilities": facilities_page,
+    "cooling": cooling_page,
+    "climates": climates_page,
     "sources": sources_page,
 }

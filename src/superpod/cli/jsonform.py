@@ -10,6 +10,9 @@ and beside these two keys
     train, serve     `report`: a `superpod.plan.report.Report`; `sources`: the cited publications by id
     compare          `comparison`: a `superpod.plan.compare_result.Comparison`; `sources`
     fabric           `report`: a `superpod.plan.fabric_result.FabricReport`; `sources`
+    power            `report`: a `superpod.plan.power_report.PowerReport`; `sources`
+    reliability      `report`: a `superpod.plan.goodput_result.GoodputReport`; `sources`
+    cost             `report`: a `superpod.plan.cost_result.CostReport`; `sources`
     claims           `verdicts`: a list of `superpod.plan.verdict.Verdict`; `sources`
 
 Keys are the field names of the dataclasses, and their suffixes are the units: SI, nothing rounded. A number that nobody

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from superpod.catalog.costs import CostBook, Currency
+from superpod.catalog.facility_parts import ChipPower, Climate, Cooling, FacilityParts
+from superpod.catalog.failures import FailureBook
 from superpod.catalog.model_spec import ModelSpec
 from superpod.catalog.schema import Chip, Facility, Pod, ScaleOut, SideNetwork, Tier
 from superpod.catalog.software import Software
@@ -23,7 +26,10 @@ if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
     from superpod.catalog.provenance import Source
 
-Entry = Chip | Pod | Facility | Software | ModelSpec
+Dated = (
+    Chip | Pod | Facility | Software | Cooling | Climate | ChipPower | FacilityParts | CostBook | Currency | FailureBook
+)
+Entry = Dated | ModelSpec
 STATE_TONES: dict[str, Tone] = {
     "shipping": "good",
     "listed": "good",
@@ -37,7 +43,7 @@ STATE_TONES: dict[str, Tone] = {
 @click.argument("name")
 @shared.common
 def command(name: str, **options: Any) -> None:
-    """Show a chip, pod, model, facility or release of software with all its facts and who said them.
+    """Show a chip, pod, model, facility, cooling design or release of software with all its facts and who said them.
 
     NAME is an id or another name of an entry, or the path of a Hugging Face config.json.
     """
@@ -75,6 +81,13 @@ def find(catalogue: Catalogue, name: str) -> list[tuple[str, Entry]]:
         ("model", "models", catalogue.model),
         ("facility", "facilities", catalogue.facility),
         ("software", "software", catalogue.software),
+        ("cooling", "cooling", catalogue.cooling),
+        ("climate", "climates", catalogue.climate),
+        ("chip_power", "chip_power", catalogue.chip_power),
+        ("facility_parts", "facility_parts", catalogue.facility_parts),
+        ("costs", "costs", catalogue.costs),
+        ("currency", "currencies", catalogue.currency),
+        ("failures", "failures", catalogue.failures),
     )
     wanted, _, rest = name.partition("/")
     plain = name.partition("@")[0]
@@ -110,9 +123,7 @@ def show_page(
     return Page(title=first.name, subtitle=f"{kind} {first.id}{version}", blocks=tuple(blocks), badges=badges)
 
 
-def entry_blocks(
-    entry: Chip | Pod | Facility | Software, sources: Mapping[str, Source], *, full: bool
-) -> tuple[Block, ...]:
+def entry_blocks(entry: Dated, sources: Mapping[str, Source], *, full: bool) -> tuple[Block, ...]:
     """Return the description and the facts of an entry that is not a model."""
     rows = [(label, text) for label, text in described(entry) if text]
     columns = (Column(label="item"), Column(label="content", wraps=True))
@@ -126,7 +137,7 @@ def entry_blocks(
     return tuple(blocks)
 
 
-def described(entry: Chip | Pod | Facility | Software) -> list[tuple[str, str]]:
+def described(entry: Dated) -> list[tuple[str, str]]:
     """Return what an entry says about itself in words."""
     lines = [("also called", ", ".join(entry.aliases))]
     if isinstance(entry, Chip):

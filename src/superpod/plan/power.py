@@ -9,10 +9,12 @@ import numpy as np
 from superpod.catalog.facility_parts import Climate
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader, UsedFact
+from superpod.catalog.schema import Facility
 from superpod.errors import InfeasibleError, ScenarioError
 from superpod.facility.columns import Table, table
 from superpod.facility.cooling.coolant import junction_c, resistance_k_per_w
 from superpod.facility.cooling.weather import DAY_HOURS, DAYS, Weather, made_from
+from superpod.facility.cost import Tariff
 from superpod.facility.power.chip import Powered, limited, mean_w, time_s
 from superpod.facility.power.limits import Cap, Settled, settle
 from superpod.facility.power.machine import Use
@@ -20,7 +22,8 @@ from superpod.facility.power.trace import Swings, swings
 from superpod.plan import explain_serve, explain_train
 from superpod.plan.evaluate import facts_hash, notes, package_version, question
 from superpod.plan.machine import Machine, machine
-from superpod.plan.power_checks import checks, feed_check, nameplates
+from superpod.plan.money import read_tariff
+from superpod.plan.power_checks import checks, feed_check, nameplates, pue_check
 from superpod.plan.power_phases import Load, serving_loads, training_loads
 from superpod.plan.power_report import Level, MonthOverhead, PhasePower, PowerReport, Swing
 from superpod.plan.power_site import Filled, Site, Subject, fill, site, subject
@@ -85,13 +88,15 @@ def power(catalogue: Catalogue, asked: PowerQuestion, progress: Progress | None 
         weather, cited = made_from(climate), climate_facts(climate)
     worked = work_of(made, asked.scenario, progress)
     about = subject(catalogue, made, design.id, worked.loads)
+    place = catalogue.facility(asked.scenario.facility)
+    tariff, paid = read_tariff(catalogue, place.id)
     plain = fill(about)
     settled = capped(asked, about, plain)
     found = site(about, plain, weather, settled.limit_w)
     tab = table(about.ranged, DRAWS)
     varied = fill(about, tab)
     rows = site(about, varied, weather.thinned(THIN), capped(asked, about, varied).limit_w)
-    return reported(asked, about, worked, (settled, found, rows, tab), (weather, cited))
+    return reported(asked, about, worked, (settled, found, rows, tab), (weather, (*cited, *paid)), (place, tariff))
 
 
 def climate_facts(climate: Climate) -> tuple[UsedFact, ...]:
@@ -186,11 +191,17 @@ def racks(about: Subject, option: str) -> float:
     return about.bill.racks_count
 
 
+def plates_known(about: Subject) -> bool:
+    """Return whether chips sit under cold plates of a class whose resistance is known."""
+    return about.design.plates and about.max_w <= max(plate.chip_w for plate in about.parts.plates)
+
+
 def junction_cap(about: Subject, made: Filled) -> Cap:
     """Return the cap of the junction temperature: (T_limit - T_supply - rise x place) / R of the chip's cold plate.
 
     The loop's rise is the design's where every chip draws its limit, and falls with the draw at the same flow. Chips
-    in air or in a tank are held by their makers' heat sinks, of which nothing is known: no cap then.
+    in air or in a tank are held by their makers' heat sinks, and those beyond the largest class of plates by plates of
+    their own, of which nothing is known: no cap then.
     """
     resistance = resistance_k_per_w(made.parts.plates, about.max_w)
     junction, design = made.parts.junction, made.design
@@ -199,7 +210,7 @@ def junction_cap(about: Subject, made: Filled) -> Cap:
         rise = design.rise_k * drawn / made.max_w * junction.place_frac
         return (junction.limit_c - design.supply_c - rise) / resistance
 
-    wet = about.design.plates
+    wet = plates_known(about)
     return Cap(name="the junction temperature", allowed_w=allowed if wet else lambda _: made.max_w)
 
 
@@ -207,7 +218,12 @@ Answered = tuple[Settled, Site, Site, Table]
 
 
 def reported(
-    asked: PowerQuestion, about: Subject, worked: Worked, answered: Answered, air: tuple[Weather, tuple[UsedFact, ...]]
+    asked: PowerQuestion,
+    about: Subject,
+    worked: Worked,
+    answered: Answered,
+    air: tuple[Weather, tuple[UsedFact, ...]],
+    book: tuple[Facility, Tariff],
 ) -> PowerReport:
     """Return everything as a report."""
     settled, found, rows, tab = answered
@@ -230,7 +246,7 @@ def reported(
         headline=Metric(key="site_w", label="site power while it runs", value=mean, unit="W"),
         band=(low, high),
         median_w=middle,
-        metrics=metrics(about, worked, settled, found),
+        metrics=(*metrics(about, worked, settled, found), bill_a_day(mean, book[1])),
         levels=levels(about, found),
         phases=phases(about, settled),
         parts=site_parts(found),
@@ -238,7 +254,11 @@ def reported(
         binding=binding(settled),
         months=months(weather, found),
         swings=swing,
-        checks=(*checks(about, found, swing), *feed_check(feed_w(asked, about), found)),
+        checks=(
+            *checks(about, found, swing),
+            pue_check(book[0], first(found.building.pue)),
+            *feed_check(feed_w(asked, about), found),
+        ),
         tornado=tornado(rows, tab, scale),
         design=about.design.name,
         climate=weather.name,
@@ -285,10 +305,21 @@ def metrics(about: Subject, worked: Worked, settled: Settled, found: Site) -> tu
         Metric(key="wue", label="WUE", value=first(built.wue_m3_per_j), unit="m3/J"),
         Metric(key="energy_j_per_token", label="energy of a token", value=mean / rate, unit="J"),
     ]
-    if design.plates:
+    if plates_known(about):
         hot = junction_c(sustained, design.supply_c, design.rise_k, about.parts.junction.place_frac, resistance)
         made.append(Metric(key="junction_c", label="junction, busiest phase", value=float(hot), unit="C"))
     return tuple(made)
+
+
+def bill_a_day(site_w: float, tariff: Tariff) -> Metric:
+    """Return what the site's electricity costs a day at the facility's price."""
+    day_s = DAY_HOURS * 3600.0
+    return Metric(
+        key="electricity_usd_per_day",
+        label="electricity a day",
+        value=site_w * tariff.electricity_usd_per_j * day_s,
+        unit="USD",
+    )
 
 
 def levels(about: Subject, found: Site) -> tuple[Level, ...]:
@@ -426,6 +457,8 @@ def own_notes(about: Subject, worked: Worked) -> tuple[str, ...]:
         "power of a chip is a fit to its utilisations, good to about 10 % for dense models and 20 % for mixtures of "
         "experts; no pod's measured power enters it"
     ]
+    if about.design.plates and not plates_known(about):
+        said.append(f"no junction temperature: cold plates of {about.max_w:,.0f} W chips are of no class known here")
     if about.shares.borrowed_from:
         said.append(
             f"power shares of {about.machine.chip.name} are borrowed from {about.shares.borrowed_from}: nobody has "

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from superpod.catalog.schema import Facility
 from superpod.facility.cooling.coolant import check_air, check_flow, coolant, fluid_named
 from superpod.facility.power.trace import Swings
 from superpod.plan.machine import Machine
@@ -43,6 +44,19 @@ def checks(about: Subject, found: Site, swing: Swings | None) -> tuple[Check, ..
             )
         )
     return tuple(made)
+
+
+def pue_check(place: Facility, pue_ratio: float) -> Check:
+    """Return how the PUE of the design in its weather compares with the facility's own, which costs rest on."""
+    fact = place.facts.get("pue")
+    low, high = (None, None) if fact is None else (fact.low, fact.high)
+    inside = (low is None or pue_ratio >= low) and (high is None or pue_ratio <= high)
+    return Check(
+        name="PUE of the facility",
+        verdict="ok" if inside else "warn",
+        text=f"{pue_ratio:.3f} here; {place.id} has {place.pue:g}"
+        + (f" ({low:g} to {high:g})" if low is not None and high is not None else ""),
+    )
 
 
 def feed_check(feed_w: float | None, found: Site) -> tuple[Check, ...]:
