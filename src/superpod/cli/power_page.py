@@ -64,7 +64,7 @@ def screen_blocks(report: PowerReport) -> tuple[Block, ...]:
         levels(report),
         Text(title="Binding limit", lines=(report.binding,), tone="strong"),
         *swings(report),
-        tornado(report, FACTS_SHOWN),
+        movers(report),
         checks(report),
         Text(title="Layout", lines=(layout_text(report.layout),)),
         Text(title="Rests on", lines=(*report.notes[-2:], rests_on(report)), bullets=True, tone="faint"),
@@ -84,7 +84,7 @@ def full_blocks(report: PowerReport, sources: Mapping[str, Source]) -> tuple[Blo
         Section(title="What chips do", blocks=(phases(report),)),
         *((Section(title="Power over time", blocks=swings(report)),) if report.swings is not None else ()),
         *((Section(title="The building by month", blocks=(months(report),)),) if report.months else ()),
-        Section(title="What moves the answer", blocks=(tornado(report, len(report.tornado)),)),
+        Section(title="What moves the answer", blocks=(tornado(report),)),
         Section(title="Rules that the answer is held against", blocks=(checks(report),)),
         Section(title="Layout", blocks=(Text(title="", lines=(layout_text(report.layout),)),)),
         Section(title="Notes", blocks=(Text(title="", lines=report.notes, bullets=True),)),
@@ -262,7 +262,18 @@ def months(report: PowerReport) -> Table:
     return Table(title="", columns=columns, rows=rows)
 
 
-def tornado(report: PowerReport, most: int) -> Intervals:
+def movers(report: PowerReport) -> Table:
+    """Return the facts whose ranges move the site's power most, for a terminal."""
+    base = report.headline.value
+    columns = (Column(label="what moves the site's power", wraps=True), Column(label="at its low", right=True))
+    rows = tuple(
+        (item.where, f"{100 * (item.low_w / base - 1):+.1f} %", f"{100 * (item.high_w / base - 1):+.1f} %")
+        for item in report.tornado[:FACTS_SHOWN]
+    )
+    return Table(title="", columns=(*columns, Column(label="at its high", right=True)), rows=rows)
+
+
+def tornado(report: PowerReport) -> Intervals:
     """Return the facts whose ranges move the site's power most, as the change that each end makes."""
     base = report.headline.value
     rows = tuple(
@@ -273,7 +284,7 @@ def tornado(report: PowerReport, most: int) -> Intervals:
             high=max(item.low_w, item.high_w) / base,
             text=f"{100 * (item.low_w / base - 1):+.1f} % to {100 * (item.high_w / base - 1):+.1f} %",
         )
-        for item in report.tornado[:most]
+        for item in report.tornado
     )
     return Intervals(title="What moves the site's power", rows=rows, note="each fact at its low and at its high alone")
 

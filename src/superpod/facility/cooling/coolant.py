@@ -96,11 +96,6 @@ def resistance_k_per_w(plates: Sequence[Plate], chip_w: float) -> Num:
     return plates[low].resistance_k_per_w * (1.0 - share) + plates[high].resistance_k_per_w * share
 
 
-def at_flow(resistance_k_per_w: Num, flow_ratio: Num, plate_frac: Num = 1.0) -> Num:
-    """Return R = R0 (1 - s) + R0 s (V0 / V)^0.8: the turbulent share s follows the flow (Dittus-Boelter exponent)."""
-    return resistance_k_per_w * (1.0 - plate_frac + plate_frac / flow_ratio**0.8)
-
-
 def junction_c(chip_w: Num, supply_c: Num, rise_k: Num, place_frac: Num, resistance: Num) -> Num:
     """Return T_j = T_supply + rise x place + P R, degrees Celsius."""
     return supply_c + rise_k * place_frac + chip_w * resistance
