@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from superpod.cli.charts import WIDTH, drawing, words
 from superpod.cli.facts import facts_table
 from superpod.cli.page import (
     Block,
     Breakdown,
     Cell,
     Column,
+    Drawing,
     Headline,
     Interval,
     Intervals,
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 PARTS_SHOWN_FRAC = 0.005
 FACTS_SHOWN = 6
+HEIGHT, LEFT, TOP = 160.0, 70.0, 12.0
 TONES: Mapping[str, Tone] = {"ok": "good", "warn": "warn", "stop": "bad"}
 
 
@@ -82,7 +85,11 @@ def full_blocks(report: PowerReport, sources: Mapping[str, Source]) -> tuple[Blo
         Section(title="Where the power goes", blocks=(uses(report),)),
         Section(title="From the chip to the site", blocks=(levels(report), *nameplate(report))),
         Section(title="What chips do", blocks=(phases(report),)),
-        *((Section(title="Power over time", blocks=swings(report)),) if report.swings is not None else ()),
+        *(
+            (Section(title="Power over time", blocks=(*swings(report), *shape(report))),)
+            if report.swings is not None
+            else ()
+        ),
         *((Section(title="The building by month", blocks=(months(report),)),) if report.months else ()),
         Section(title="What moves the answer", blocks=(tornado(report),)),
         Section(title="Rules that the answer is held against", blocks=(checks(report),)),
@@ -245,6 +252,27 @@ def swings(report: PowerReport) -> tuple[Block, ...]:
         ("storage that holds the mean", human(found.storage_j, "J")),
     )
     return (Metrics(title="The machine's supply over a step", items=items),)
+
+
+def shape(report: PowerReport) -> tuple[Block, ...]:
+    """Return power over time as a line from zero up; nothing where there is no timeline."""
+    found = report.swings
+    if found is None:
+        return ()
+    most, count_w = max(found.shape_w), len(found.shape_w)
+    points = " ".join(
+        f"{LEFT + (WIDTH - LEFT) * place / max(count_w - 1, 1):.1f},{HEIGHT - (HEIGHT - TOP) * watts / most:.1f}"
+        for place, watts in enumerate(found.shape_w)
+    )
+    whole = count_w * found.shape_s
+    parts = (
+        f'<polyline points="{points}" fill="none" stroke="var(--hue-0)" stroke-width="1.5"/>',
+        words(0.0, TOP + 4.0, human(most, "W")),
+        words(0.0, HEIGHT, "0 W"),
+        words(WIDTH, HEIGHT + 16.0, human(whole, "s"), anchor="end"),
+    )
+    said = f"power of the machine over {human(whole, 's')}, from {human(min(found.shape_w), 'W')} to {human(most, 'W')}"
+    return (Drawing(title="", svg=drawing(HEIGHT + 24.0, "Power over time", said, parts)),)
 
 
 def months(report: PowerReport) -> Table:

@@ -12,6 +12,7 @@ RECORD_S = 20.0
 BAND_HZ = (0.1, 20.0)  # what utilities limit in the frequency domain (arXiv 2508.14318)
 RAMP_S = 1.0
 SAMPLES_MAX = 1_000_000
+SHOWN = 400
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +34,7 @@ class Swings:
 
     `ramp_w_per_s`: the largest change within a second. `band_w`: root mean square between 0.1 and 20 Hz; `peak_hz` and
     `peak_w`: its strongest line, as an amplitude. `storage_j`: what a store must hold to keep the supply at the mean.
+    `shape_w` are means over `shape_s` each, for a drawing.
     """
 
     mean_w: float
@@ -43,6 +45,8 @@ class Swings:
     peak_hz: float
     peak_w: float
     storage_j: float
+    shape_s: float
+    shape_w: tuple[float, ...]
 
 
 def sampled(start_s: Series, end_s: Series, power_w: Series, base_w: float, period_s: float) -> Trace:
@@ -88,6 +92,8 @@ def swings(trace: Trace) -> Swings:
         ramp = float(np.max(np.max(views, axis=1) - np.min(views, axis=1)))
     else:
         ramp = float(np.max(power) - np.min(power))
+    each = max(1, len(power) // SHOWN)
+    kept = power[: len(power) // each * each].reshape(-1, each).mean(axis=1)
     return Swings(
         mean_w=mean,
         least_w=float(np.min(power)),
@@ -97,4 +103,6 @@ def swings(trace: Trace) -> Swings:
         peak_hz=float(hertz[top]),
         peak_w=float(amplitude[top]),
         storage_j=float(np.max(running) - np.min(running)),
+        shape_s=each * step,
+        shape_w=tuple(kept.tolist()),
     )
