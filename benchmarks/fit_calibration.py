@@ -2,9 +2,11 @@
 
     python benchmarks/fit_calibration.py links POINTS.jsonl
     python benchmarks/fit_calibration.py operators TABLES [--write DIR] [--family NAME]
+    python benchmarks/fit_calibration.py layers FOLDER [--write DIR]
 
 `links` reads the points of kind `collective` of a JSON-lines file. `operators` reads the tables of aiconfigurator-core
 0.12.0 (TABLES is its folder `systems/data`), prints held-out errors by chip, and with `--write` writes their files.
+`layers` reads the layers that LLMServingSim timed on an RTX 4090 (`layer_profile.py` says which folder).
 Nothing is fitted to an end-to-end result. Needs scipy, and pyarrow for the tables.
 """
 
@@ -14,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import layer_profile
 import numpy as np
 import public_tables
 from scipy.optimize import least_squares
@@ -43,6 +46,12 @@ RANGES = {
     "heads of 128 a key-value head, no window; rotary embedding in it",
     "latent_decode": "1 to 1,024 sequences of 2 to 131,072 keys, 1 to 128 heads, caches of bf16 and fp8",
     "elementwise": "quantising 1 to 32,768 rows of up to 65,536, less than 0.3 MB or more than 200 MB",
+}
+
+LAYERS = {
+    "gemm.bf16": "layers of Llama-3.1-8B, passes of 1 to 2,048 tokens",
+    "attention": "chunks of 16 to 2,048 tokens behind up to 16,384, 32 heads of 128 over 8 of keys and values",
+    "decode": "1 to 256 sequences of 16 to 16,384 keys, the same heads",
 }
 
 
@@ -169,6 +178,34 @@ def fit_operators(arguments: list[str]) -> None:
         (folder / f"{family}.toml").write_text(text, encoding="utf-8")
 
 
+def fit_layers(arguments: list[str]) -> None:
+    """Print the fits of an RTX 4090's layers, and write its file where asked; the rest is borrowed from L40S."""
+    folder, chip, catalogue = Path(arguments[0]), "rtx-4090", Catalogue()
+    columns = {
+        "gemm.bf16": layer_profile.products(catalogue, folder, chip),
+        "attention": layer_profile.heads(catalogue, folder, chip, decode=False),
+        "decode": layer_profile.heads(catalogue, folder, chip, decode=True),
+    }
+    found = {curve: fit_curve(curve, samples, FOLDS) for curve, samples in columns.items()}
+    for fit in found.values():
+        show(fit)
+    if "--write" not in arguments:
+        return
+    text = calibration_text(
+        name="nvidia-ada-geforce",
+        title="NVIDIA Ada operators of GeForce cards",
+        version=VERSION,
+        note="layers of an RTX 4090; products with FP32 accumulation run at half rate there, which leaves power and "
+        "tiles less to lose than on L40S",
+        fitted=found,
+        provenance=Provenance(kind="benchmark", source="llmservingsim-layers", words="RTX 4090, vLLM 0.19"),
+        base=read_toml(DATA / "nvidia-ada.toml"),
+        lender="nvidia-ada",
+        ranges=LAYERS,
+    )
+    (Path(arguments[arguments.index("--write") + 1]) / "nvidia-ada-geforce.toml").write_text(text, encoding="utf-8")
+
+
 def fit_links(points: list[dict[str, Any]]) -> None:
     """Print the fits of transports: their numbers moved until `superpod.validate` meets the points."""
     huge = float(2**40)
@@ -209,6 +246,8 @@ def main() -> None:
         fit_links(load(Path(rest[0])))
     elif asked == "operators":
         fit_operators(rest)
+    elif asked == "layers":
+        fit_layers(rest)
     else:
         sys.exit(__doc__)
 

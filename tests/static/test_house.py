@@ -52,6 +52,7 @@ EXEMPT = {
     "Trained.ranks_used": "ranks",
     "Space.degrees": "degrees of parallelism",
     "Screened.*": "layouts",
+    "Simulated.series": "columns whose names carry their unit, as its docstring says",
     "Deployment.*_instances": "instances",
     "Tariff.pue": "as Facility.pue",
     "Facility.pue": "a ratio whose name is a standard's (ISO/IEC 30134-2)",

@@ -55,7 +55,7 @@ MODULES = ("core_attn", "mla_up_proj", "layernorm", "mlp", "moe_act", "moe", "sh
 TRAINING_NAMES = ("batch", "seq", "tp", "cp", "pp", "vp", "dp", "ep", "etp", "micro_batch", "zero", "recompute")
 SERVING_NAMES = ("prompt", "output", "ttft", "tpot", "mode", "mtp", "acceptance")
 RATIO_MAX = 1e4  # a load over the mean is at most the ranks that share it
-OUTPUT_FLAGS = ("--html", "--svg", "--heat-map", "--export", "--trace")
+OUTPUT_FLAGS = ("--html", "--svg", "--heat-map", "--export", "--trace", "--out", "--trace-window")
 
 
 class Duration(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
@@ -351,9 +351,11 @@ def question_words(arguments: list[str]) -> list[str]:
     ['claims']
     """
     kept: list[str] = []
-    skip, joined = False, tuple(f"{flag}=" for flag in OUTPUT_FLAGS)
+    asked = {"--trace"} if arguments[:1] == ["serve"] else set()  # the requests of `serve`, what `train` writes
+    flags = {*OUTPUT_FLAGS} - asked
+    skip, joined = False, tuple(f"{flag}=" for flag in flags)
     for word in arguments:
-        if not skip and word not in {*OUTPUT_FLAGS, "--json"} and not word.startswith(joined):
+        if not skip and word not in {*flags, "--json"} and not word.startswith(joined):
             kept.append(word)
-        skip = not skip and word in OUTPUT_FLAGS
+        skip = not skip and word in flags
     return kept

@@ -1,4 +1,4 @@
-"""`superpod serve`: steady-state serving of a model on a machine."""
+"""`superpod serve`: serving of a model on a machine, in the steady state or request by request."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ import click
 
 from superpod.cli import options as shared
 from superpod.cli.deliver import deliver
+from superpod.cli.serve_options import has_traffic, targeted, traffic_of, traffic_options
 from superpod.plan.scenario import Scenario
 
 
@@ -15,13 +16,25 @@ from superpod.plan.scenario import Scenario
 @shared.machine_size
 @shared.machine
 @shared.serving_work
+@traffic_options
 @shared.common
 def command(model: str, pod: str, **options: Any) -> None:
     """Serve MODEL: the most tokens per second under the latency targets, and what limits them.
 
     MODEL is a catalogue name or the path of a Hugging Face config.json. Deployment and layout are searched.
+
+    With --trace, --rate, --lengths or --concurrency requests come one by one and are simulated: times by percentile,
+    how many meet the targets, and why others do not. Ctrl-C ends the run with what was simulated.
     """
-    answer(shared.scenario(model, pod, shared.serving(options), options), options)
+    question = shared.scenario(model, pod, targeted(shared.serving(options), options), options)
+    if has_traffic(options):
+        from dataclasses import replace
+
+        from superpod.cli import serve_traffic
+
+        serve_traffic.answer(replace(question, traffic=traffic_of(options)), options)
+    else:
+        answer(question, options)
 
 
 def answer(question: Scenario, options: dict[str, Any]) -> None:

@@ -24,6 +24,7 @@ Examples:
   superpod validate
   superpod validate --kind training --source vTrain
   superpod validate --points points.jsonl --csv errors.csv
+  superpod validate --source LLMServingSim --simulate traces
 """
 
 
@@ -34,6 +35,12 @@ Examples:
 )
 @click.option("--source", metavar="TEXT", help="Only sources whose title contains this.")
 @click.option("--hardware", metavar="TEXT", help="Only hardware that contains this.")
+@click.option(
+    "--simulate",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Simulate, request by request, closed loops and runs whose request trace is in this folder.",
+)
 @click.option("--limits", type=FILE, metavar="FILE", help="Hold against this file of limits, not the project's own.")
 @click.option("--csv", "csv", type=FILE, metavar="FILE", help="Also write every number as CSV.")
 @click.option("--page", metavar="DIR", help="Also write the scorecard into this folder.")
@@ -44,6 +51,7 @@ def command(
     kinds: str | None,
     source: str | None,
     hardware: str | None,
+    simulate: Path | None,
     limits: Path | None,
     csv: Path | None,
     page: str | None,
@@ -68,7 +76,7 @@ def command(
     files.refuse_other(job, chosen, held)
     digest = files.digest_of(points)
     same = points is None or digest == held.sha256
-    card = score(chosen, options, held, whole=same and not filtered)
+    card = score(chosen, options, held, whole=same and not filtered, simulate=simulate)
     beside, eased = files.beside(job, card, kept, digest)
     what = "the shipped cases" if points is None else points.name
     output = shared.outputs(options)
@@ -116,13 +124,15 @@ def kinds_of(text: str) -> tuple[str, ...]:
     return words
 
 
-def score(points: Sequence[Point], options: dict[str, Any], held: Bands, *, whole: bool) -> Scorecard:
+def score(
+    points: Sequence[Point], options: dict[str, Any], held: Bands, *, whole: bool, simulate: Path | None = None
+) -> Scorecard:
     """Return the scorecard of points, held against the limits of their set."""
     from superpod.validate.run import predict
     from superpod.validate.scorecard import scorecard
 
     catalogue = shared.open_catalogue(options)
-    return scorecard(predict(catalogue, points), held, whole=whole, catalogue=catalogue)
+    return scorecard(predict(catalogue, points, simulate=simulate), held, whole=whole, catalogue=catalogue)
 
 
 def say_eased(eased: Sequence[str]) -> None:

@@ -54,7 +54,8 @@ def network_of(catalogue: Catalogue, pod: Pod, reader: FactReader, book: CostBoo
     cards = pods_count * pod.chips_count
     own = pod_reader.number("scale_out.bandwidth_bytes_per_s", pod.scale_out.bandwidth_bytes_per_s)
     rate = parts.cable_bytes_per_s or pod.scale_out.wiring.cable_bytes_per_s or own
-    count, notes = parts.cables_count, ()
+    count = parts.cables_count
+    notes: tuple[str, ...] = ()
     if count is None:
         count = LEVELS_LEAST * cards * own / rate
         notes = (

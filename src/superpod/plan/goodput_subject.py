@@ -169,7 +169,7 @@ def moved(rates: Rates, changes: Moved, book: str) -> Rates:
             found[name] = value
         elif where == "cables/optical:failure_per_s":
             found["link_failure_per_s"] = value
-    return replace(rates, **found)  # type: ignore[arg-type]
+    return replace(rates, **found)
 
 
 def checkpoint_of(subject: Subject, question: GoodputQuestion, rates: Rates, cards: Num) -> tuple[Checkpoint, str]:

@@ -1,5 +1,6 @@
 """The user's question as one frozen object."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -42,6 +43,61 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Card `card` fails at `at_s`; its instance is back after `down_s` (never where infinite)."""
+
+    card_count: int
+    at_s: float
+    down_s: float = math.inf
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GivenPool:
+    """Equal instances that are not searched: `mode` is `aggregated`, `prefill` or `decode`, the rest their layout.
+
+    Limits of an attention group as their engine was told, None where it was not.
+    """
+
+    mode: str
+    instances_count: int
+    layout: Mapping[str, float]
+    sequences_max_count: float | None = None
+    step_max_tokens: float | None = None
+    capacity_tokens: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traffic:
+    """Requests that come one by one, and how the machine takes them.
+
+    They are those of a file (`trace`), or drawn: arrivals (`rate`, in words) with lengths (`prompt` and `output`, in
+    words); a rate beside a file takes the place of the file's times. With `concurrency_count` so many are under way at
+    any time, whatever their answers take. `requests_count` bounds them, a shorter trace is repeated; they come
+    `rate_factor` times as fast.
+
+    `pools_cards` pins the cards that read prompts and those that decode; `pools` all of the deployment. `order`,
+    `router`: words of `serve.simulation.fleet`, empty for what the software does. `prefix_cache`: where prefixes are
+    kept. `sweep`: also answer at other rates.
+    """
+
+    trace: str = ""
+    rate: str = ""
+    prompt: str = ""
+    output: str = ""
+    concurrency_count: int = 0
+    requests_count: int | None = None
+    rate_factor: float = 1.0
+    seed: int = 0
+    pools_cards: tuple[int, int] | None = None
+    pools: tuple[GivenPool, ...] = ()
+    order: str = ""
+    router: str = "least-load"
+    prefix_cache: str = "off"
+    failures: tuple[Failure, ...] = ()
+    sweep: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
     """One model on one or more pods.
 
@@ -50,6 +106,7 @@ class Scenario:
     `software` names the release whose host costs and defaults are assumed; empty: what current ones have in common.
     `tables` chooses measured operator tables: `none`, `auto`, `all`, or the engine that was timed.
     `search` is how far a training search goes: `standard` (what Megatron-Core runs) or `deep` (all that is modelled).
+    `traffic` are requests to serve one by one, under the targets of `work`.
     """
 
     model: str
@@ -64,3 +121,4 @@ class Scenario:
     software: str = ""
     tables: str = "none"
     search: str = "standard"
+    traffic: Traffic | None = None

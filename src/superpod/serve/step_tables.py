@@ -112,9 +112,7 @@ def decode_step(tables: Tables, batch: float, context: float) -> float:
     return plane(tables.decode_s, len(tables.context_tokens), row, down, column, across)
 
 
-def _series(
-    tables: Tables, row: int, down: float, here: float, column: int, growth: float
-) -> tuple[float, float, int]:
+def _series(tables: Tables, row: int, down: float, here: float, column: int, growth: float) -> tuple[float, float, int]:
     """Return (time of a step here, what each further one takes more, steps until the context leaves the segment)."""
     knots = tables.context_tokens
     start = plane(tables.decode_s, len(tables.context_tokens), row, down, column, 0.0)
@@ -207,7 +205,7 @@ def reading(tables: Tables, read: float, first: float, parts: float) -> float:
     if read <= 0.0:
         return 0.0
     power = tables.read_power
-    joined = ((read / parts) ** power + first**power) ** (1.0 / power)
+    joined: float = ((read / parts) ** power + first**power) ** (1.0 / power)
     return parts * (tables.read_launch_s + joined)
 
 

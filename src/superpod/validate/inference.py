@@ -1,10 +1,12 @@
 """Published serving points predicted: static batches, decode and prefill pools, closed loops and offline runs."""
 
 import math
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 from superpod.catalog.load import Catalogue
-from superpod.errors import SuperpodError
+from superpod.errors import NoBasisError, SuperpodError
 from superpod.plan.band import Shares, log_spread, shares
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving
@@ -18,6 +20,16 @@ from superpod.validate.model import model_of
 from superpod.validate.point import Point
 from superpod.validate.prediction import Prediction, parts_of, refused
 from superpod.validate.programs import program_number
+from superpod.validate.replay import (
+    PERCENTILES,
+    QUANTITIES,
+    Replayed,
+    closed_loop,
+    config_of,
+    decode_pool,
+    needs_trace,
+    traced,
+)
 from superpod.validate.software import software_of
 from superpod.validate.values import number, positive
 from superpod.workload.build import kv_cache_bytes
@@ -25,6 +37,9 @@ from superpod.workload.build import kv_cache_bytes
 TIMES = {"tpot_ms": 1e-3, "tpot_mean_ms": 1e-3, "tpot_s": 1.0, "itl_median_ms": 1e-3, "itl_mean_ms": 1e-3}
 TOO_BIG = "no request fits into the memory that the weights leave"
 FIRST = {"ttft_ms": 1e-3, "ttft_mean_ms": 1e-3, "ttft_median_ms": 1e-3, "ttft_s": 1.0, "prompt_latency_ms": 1e-3}
+# Metrics that only a simulation request by request has, and what they are of.
+REPLAYED = {f"{name}_{part}_ms": f"{name} {part}" for name in QUANTITIES for part in PERCENTILES}
+REPLAYED["latency_mean_ms"] = "latency"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +72,9 @@ class Run:
 class Rate:
     """What is predicted of a run: times in seconds, rates of one rank; None where the run does not have it.
 
-    `term` is the breakdown that the prediction rests on, `first_term` that of the prompts where the first token is a
-    pass by itself, `why` the reason where nothing is predicted at all.
+    `times_s` are further ones by name that a simulation gives. `term` is the breakdown that the prediction rests on,
+    `first_term` that of the prompts where the first token is a pass by itself, `why` the reason where nothing is
+    predicted at all.
     """
 
     tpot_s: float | None = None
@@ -66,6 +82,7 @@ class Rate:
     output_per_s: float | None = None
     input_per_s: float | None = None
     floor_s: float | None = None
+    times_s: Mapping[str, float] = field(default_factory=dict)
     term: Term | None = None
     first_term: Term | None = None
     why: str = ""
@@ -75,18 +92,23 @@ class Rate:
         return self.first_term or self.term if what == "ttft" else self.term
 
 
-def predict(catalogue: Catalogue, point: Point, *, tables: str = "none") -> tuple[Prediction, ...]:
-    """Return the predictions of one serving point, or why there are none; `tables` as in `Scenario`."""
+def predict(
+    catalogue: Catalogue, point: Point, *, tables: str = "none", simulate: Path | None = None
+) -> tuple[Prediction, ...]:
+    """Return the predictions of one serving point, or why there are none; `tables` as in `Scenario`.
+
+    `simulate` is a folder of request traces: runs of one in it, and closed loops, are simulated request by request.
+    """
     try:
         run = run_of(catalogue, point, tables)
-        rate = rate_of(run)
+        rate = rate_of(run, simulate)
     except SuperpodError as error:
         return (refused(point, error.message),)
     found = [_compared(run, rate, point.metric, point.value)]
     found += [
         made
         for name, stated in point.also.items()
-        if (name in FIRST or name in TIMES) and (value := positive(stated)) is not None
+        if (name in FIRST or name in TIMES or name in REPLAYED) and (value := positive(stated)) is not None
         for made in (_compared(run, rate, name, value),)
         if made.predicted is not None
     ]
@@ -133,9 +155,15 @@ def configured(made: Machine, point: Point) -> Machine:
     return replace(made, software=software)
 
 
-def rate_of(run: Run) -> Rate:
-    """Return what the point's own question asks: by how it was run."""
+def rate_of(run: Run, simulate: Path | None = None) -> Rate:
+    """Return what the point's own question asks: by how it was run, simulated where a folder of traces is given."""
     config, asked = run.point.config, run.deployment
+    if simulate is not None:
+        found = replayed(run, simulate)
+        if found is not None:
+            return simulated_rate(run, found)
+    if needs_trace(run.point):
+        raise NoBasisError(f"only a simulation of its requests predicts it: {config['trace']}", where="config.trace")
     words = str(config.get("deployment", "")).lower()
     if number(config, "tokens_per_chip_batch", "tokens_per_gpu_batch") is not None:
         return prefill_rate(run)
@@ -146,6 +174,37 @@ def rate_of(run: Run) -> Rate:
     if "pool" in words or number(config, "kv_len") is not None:
         return decode_rate(run)
     return loop_rate(run)
+
+
+def replayed(run: Run, folder: Path) -> Replayed | None:
+    """Return a run simulated request by request; None where it is neither of a trace at hand nor a closed loop."""
+    config, asked, engine = config_of(run.point), run.deployment, run.made.engine
+    if "trace" in config and (needs_trace(run.point) or (folder / str(config["trace"])).exists()):
+        return traced(engine, asked, config, folder)
+    if asked.held_count is None or asked.requests.output_tokens < 1.0 or number(config, "kv_len") is not None:
+        return None
+    words = str(config.get("deployment", "")).lower()
+    if "decode pool" in words:
+        return decode_pool(engine, asked)
+    if "pool" in words or number(config, "concurrency", "silicon_concurrency") is None:
+        return None
+    return closed_loop(engine, asked, config)
+
+
+def simulated_rate(run: Run, found: Replayed) -> Rate:
+    """Return what a simulation gave, with the breakdown of the decode step that the steady state has."""
+    asked = run.deployment
+    held = asked.held_count
+    return Rate(
+        tpot_s=found.times_s["tpot"],
+        ttft_s=found.times_s["ttft"],
+        output_per_s=found.output_per_s,
+        floor_s=None if held is None else floor_time(run, held),
+        times_s=found.times_s,
+        term=None
+        if held is None
+        else decode(run.made.engine, run.deployment.layout, held, run.deployment.requests).term,
+    )
 
 
 def prefill_rate(run: Run) -> Rate:
@@ -285,6 +344,8 @@ def _quantity(run: Run, rate: Rate, metric: str, value: float) -> tuple[str, flo
         return "tpot", value * TIMES[metric], rate.tpot_s, None
     if metric in FIRST:
         return "ttft", value * FIRST[metric], rate.ttft_s, None
+    if metric in REPLAYED:
+        return REPLAYED[metric], value * 1e-3, rate.times_s.get(REPLAYED[metric]), None
     ranks = ranks_of(run, metric)
     if ranks is None:
         return metric, value, None, None

@@ -3,6 +3,8 @@
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import SuperpodError
@@ -24,17 +26,23 @@ QUANTISATION = "quantisation"  # the key of a serving point's number format
 UNFORESEEN = (ArithmeticError, LookupError, TypeError, ValueError)
 
 
-def predict(catalogue: Catalogue, points: Iterable[Point]) -> tuple[Prediction, ...]:
-    """Return the predictions of all points, in their order; one without a number says why."""
-    return tuple(made for point in points for made in predict_one(catalogue, point))
+def predict(catalogue: Catalogue, points: Iterable[Point], *, simulate: Path | None = None) -> tuple[Prediction, ...]:
+    """Return the predictions of all points, in their order; one without a number says why.
+
+    `simulate` is a folder of request traces: serving runs of one of them, and closed loops, are simulated.
+    """
+    return tuple(made for point in points for made in predict_one(catalogue, point, simulate=simulate))
 
 
-def predict_one(catalogue: Catalogue, point: Point) -> tuple[Prediction, ...]:
+def predict_one(catalogue: Catalogue, point: Point, *, simulate: Path | None = None) -> tuple[Prediction, ...]:
     """Return the predictions of a point; what is not complete is not guessed."""
     if not point.complete:
         return (refused(point, f"{INCOMPLETE}{', '.join(point.missing) or 'inputs are missing'}"),)
+    reader = READERS[point.kind]
+    if point.kind == "inference" and simulate is not None:
+        reader = partial(inference.predict, simulate=simulate)
     try:
-        return tuple(replace(row, twin=twin_of(point, row.what)) for row in READERS[point.kind](catalogue, point))
+        return tuple(replace(row, twin=twin_of(point, row.what)) for row in reader(catalogue, point))
     except SuperpodError as error:
         return (refused(point, error.message),)
     except UNFORESEEN as error:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from superpod.errors import ScenarioError
 from superpod.serve.costs import StepCosts
 from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.build_shelves import rates, shelves
@@ -20,6 +21,7 @@ ROUTERS = {
     "prefix-aware": c.PREFIX_AWARE,
     "sticky": c.STICKY,
 }
+MEASURES = {"busy": c.BY_BUSY, "memory": c.BY_MEMORY, "queue": c.BY_QUEUE}
 ROWS = 1 << 12
 """Requests under way at first; room doubles when it is short."""
 BIN_S = 1e-3
@@ -35,6 +37,8 @@ class Unit:
     pool: int
     instance: int
     groups: int
+    first: bool
+    """Whether it is there from the start."""
 
 
 def pools(fleet: Fleet) -> tuple[Pool, ...]:
@@ -47,11 +51,12 @@ def units(fleet: Fleet) -> Iterator[Unit]:
     number = 0
     for place, pool in enumerate(pools(fleet)):
         groups = int(pool.costs.groups_count)
-        for _ in range(pool.instances_count):
+        for turn in range(pool.most_count):
+            first = turn < pool.instances_count
             if pool.costs.groups_together:
-                yield Unit(pool=place, instance=number, groups=groups)
+                yield Unit(pool=place, instance=number, groups=groups, first=first)
             else:
-                yield from (Unit(pool=place, instance=number, groups=1) for _ in range(groups))
+                yield from (Unit(pool=place, instance=number, groups=1, first=first) for _ in range(groups))
             number += 1
 
 
@@ -73,6 +78,9 @@ def world(fleet: Fleet, closed: tuple[int, float] | None, block_tokens: int) -> 
     if closed is not None:
         tally[c.CLOSED], tally[c.ISSUES], clock[c.THINK] = 1, closed[0], closed[1]
         issue = np.zeros(closed[0])
+    scaler = _scalers(kinds)
+    every = scaler[c.EVERY :: c.SCALER]
+    clock[c.NEXT_LOOK] = every.min(initial=np.inf)
     readers = sum(part.groups for part in parts if part.pool == 0)
     shelf, entry, bucket = shelves(fleet, readers, block_tokens)
     tally[c.BLOCK_TOKENS] = block_tokens if fleet.prefixes is not None else 0
@@ -90,6 +98,8 @@ def world(fleet: Fleet, closed: tuple[int, float] | None, block_tokens: int) -> 
         lanes=lanes,
         arena=np.zeros(0, dtype=np.int64),
         called=np.zeros(len(parts), dtype=np.int64),
+        control=_mishaps(fleet, parts),
+        scaler=scaler,
         shelf=shelf,
         entry=entry,
         bucket=bucket,
@@ -123,7 +133,7 @@ def _rows(fleet: Fleet, parts: list[Unit]) -> tuple[Whole, Whole, Whole]:
         i, costs = number * c.INSTANCE, pools(fleet)[part.pool].costs
         room = 2 * part.groups * int(costs.sequences_max_count) + 64
         instance[i + c.FIRST_GROUP], instance[i + c.GROUPS] = first, part.groups
-        instance[i + c.POOL], instance[i + c.HEALTH] = part.pool * c.POOL_ROW, c.UP
+        instance[i + c.POOL], instance[i + c.HEALTH] = part.pool * c.POOL_ROW, c.UP if part.first else c.OFF
         instance[i + c.HEAP], instance[i + c.HEAP_ROOM] = heap, room
         heap += room
         for lane in range(part.groups):
@@ -151,6 +161,41 @@ def _pools(kinds: tuple[Pool, ...], parts: list[Unit]) -> Whole:
         rows[p + c.LANE_COUNT] = sum(part.groups for part in parts if part.pool == place)
         lane += rows[p + c.LANE_COUNT]
     return rows
+
+
+def _scalers(kinds: tuple[Pool, ...]) -> Reals:
+    rows = np.zeros(2 * c.SCALER)
+    rows[c.EVERY :: c.SCALER] = np.inf
+    for place, pool in enumerate(kinds):
+        if pool.scaler is not None:
+            row, given = place * c.SCALER, pool.scaler
+            rows[row + c.EVERY], rows[row + c.DELAY], rows[row + c.TARGET] = (
+                given.every_s,
+                given.delay_s,
+                given.target_ratio,
+            )
+            rows[row + c.FEWEST], rows[row + c.MOST] = given.fewest_count, given.most_count
+            rows[row + c.MEASURE] = MEASURES[given.measure]
+    every = rows[c.EVERY :: c.SCALER]
+    every[every < np.inf] = every.min()  # pools are looked at together
+    return rows
+
+
+def _mishaps(fleet: Fleet, parts: list[Unit]) -> Reals:
+    """Return what happens to instances, by time: each a beginning and an end for all that steps alone in it."""
+    rows = []
+    for mishap in fleet.mishaps:
+        mine = [place * c.INSTANCE for place, part in enumerate(parts) if part.instance == mishap.instance]
+        if not mine:
+            raise ScenarioError(f"no instance {mishap.instance}", where="fleet: mishaps", hint="they count from 0")
+        until = mishap.at_s + mishap.down_s
+        slow = mishap.slow_factor
+        for i in mine:
+            if slow is None:
+                rows += [(mishap.at_s, c.FAILS, i, 0.0), (until, c.RECOVERS, i, 0.0)]
+            else:
+                rows += [(mishap.at_s, c.SLOWS, i, slow), (until, c.SLOWS, i, 1.0)]
+    return np.array(sorted(rows), dtype=np.float64).reshape(-1)
 
 
 def _state_tokens(costs: StepCosts) -> int:

@@ -122,6 +122,16 @@ DIRECTORY, HOST, DISK = range(3)
 ENTRY = 6
 KEY, CHAIN, OLDER, NEWER, HOLDERS, WHERE = range(6)
 
+# control: what happens to instances, four numbers each, in order of time.
+CONTROL = 4
+AT, WHAT, WHOM, HOW_MUCH = range(4)
+FAILS, RECOVERS, SLOWS = range(3)
+
+# scaler: of each pool. EVERY: seconds between looks, NEVER without a scaler; FEWEST and MOST instances.
+SCALER = 8
+EVERY, DELAY, FEWEST, MOST, TARGET, MEASURE = range(6)
+BY_BUSY, BY_MEMORY, BY_QUEUE = range(3)
+
 # tally: counters.
 TALLY = 24
 FREE_ROW, OUT, NEXT_ROW, NEXT_NUMBER, TURN, QUEUED, UNDER_WAY, NEXT_CONTROL = range(8)
@@ -131,7 +141,7 @@ INSTANCES, CALLED, BLOCK_TOKENS, TIERS, SEED = range(16, 21)
 
 # clock: seconds.
 CLOCKS = 8
-NOW, BIN_S, THINK, LAST, EMITTED = range(5)
+NOW, BIN_S, THINK, LAST, EMITTED, _, NEXT_LOOK = range(7)
 """EMITTED: tokens of a decode step, of the first pool and of the second."""
 
 # series: a row of bins each.
@@ -165,6 +175,8 @@ class World(NamedTuple):
     lanes: Whole
     arena: Whole
     called: Whole
+    control: Reals
+    scaler: Reals
     shelf: Whole
     entry: Whole
     bucket: Whole

@@ -11,6 +11,37 @@ Router = Literal["round-robin", "least-load", "prefix-aware", "sticky"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Scaler:
+    """How many instances are up: every `every_s` seconds so many that each has `target_ratio` of the `measure`.
+
+    `measure`: share of time busy, share of memory in use, or requests that wait. More start at once, which takes
+    `delay_s`; fewer end one at a time, each when its requests are done. A group that steps alone counts as an instance.
+    """
+
+    target_ratio: float
+    measure: Literal["busy", "memory", "queue"] = "queue"
+    every_s: float = 10.0
+    delay_s: float = 60.0
+    fewest_count: int = 1
+    most_count: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mishap:
+    """What happens to an instance at a time: it fails and is back after `down_s`, or goes on `slow_factor` slower.
+
+    Instances are numbered from 0, those of the second pool after those of the first. A failed one loses its caches, and
+    its requests start elsewhere with the tokens that they have; a slower one (fewer cards, experts moved) is as it was
+    after `down_s`.
+    """
+
+    at_s: float
+    instance: int
+    down_s: float
+    slow_factor: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pool:
     """Equal instances, and how they take requests.
 
@@ -28,12 +59,24 @@ class Pool:
     preemption: Literal["recompute", "swap"] = "recompute"
     queue_max_count: int | None = None
     router: Router = "round-robin"
+    scaler: Scaler | None = None
 
     def __post_init__(self) -> None:
         if self.instances_count < 1:
             raise ScenarioError(f"{self.instances_count} instances; expected 1 or more", where="pool: instances_count")
+        if self.scaler is not None and not 1 <= self.scaler.fewest_count <= self.instances_count <= self.most_count:
+            raise ScenarioError(
+                f"{self.instances_count} instances; expected {self.scaler.fewest_count} to {self.scaler.most_count}",
+                where="pool: scaler",
+                hint="fewest <= instances at first <= most, and one at least",
+            )
         if self.block_tokens < 1:
             raise ScenarioError(f"{self.block_tokens} tokens; expected 1 or more", where="pool: block_tokens")
+
+    @property
+    def most_count(self) -> int:
+        """Instances that there may be."""
+        return self.instances_count if self.scaler is None else self.scaler.most_count
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +126,7 @@ class Fleet:
     transfer: Link | None = None
     swap: Link | None = None
     prefixes: Prefixes | None = None
+    mishaps: tuple[Mishap, ...] = ()
 
     def __post_init__(self) -> None:
         if self.decode is not None and self.transfer is None:

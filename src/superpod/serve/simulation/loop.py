@@ -2,6 +2,7 @@
 """From event to event: arrivals, ends of steps, and what happens to instances, in order of time."""
 
 from superpod.serve.simulation import columns as c
+from superpod.serve.simulation.health import happen, look, put_up
 from superpod.serve.simulation.lives import emitted, end
 from superpod.serve.simulation.order import drop_first
 from superpod.serve.simulation.route import choose, place
@@ -80,11 +81,35 @@ def arrive(w, piece, now):
 
 
 def begin(w, reads, decodes, i, now):
-    """Begin the next steps of an instance, at the prices of its pool."""
+    """Begin the next steps of an instance, at the prices of its pool; one that was starting takes requests now."""
+    if w.instance[i + c.HEALTH] == c.STARTING:
+        put_up(w, i, now)
     if w.instance[i + c.POOL] == 0:
         plan(w, reads, i, now)
     else:
         plan(w, decodes, i, now)
+
+
+def control(w, reads, decodes, now):
+    """Let what is due happen to instances."""
+    if now == w.clock[c.NEXT_LOOK]:
+        look(w, now)
+        w.clock[c.NEXT_LOOK] += min(w.scaler[c.EVERY], w.scaler[c.SCALER + c.EVERY])
+        return
+    row = w.tally[c.NEXT_CONTROL] * c.CONTROL
+    w.tally[c.NEXT_CONTROL] += 1
+    i, what, value = int(w.control[row + c.WHOM]), int(w.control[row + c.WHAT]), w.control[row + c.HOW_MUCH]
+    if w.instance[i + c.POOL] == 0:
+        happen(w, reads, i, what, value, now)
+    else:
+        happen(w, decodes, i, what, value, now)
+
+
+def next_control(w):
+    """Return when something happens to an instance next."""
+    row = w.tally[c.NEXT_CONTROL] * c.CONTROL
+    at = w.control[row + c.AT] if row < len(w.control) else c.NEVER
+    return min(at, w.clock[c.NEXT_LOOK])
 
 
 def answer_calls(w, reads, decodes, now):
@@ -98,6 +123,22 @@ def answer_calls(w, reads, decodes, now):
     w.tally[c.CALLED] = 0
 
 
+def lacks(w, piece, final, arrival, due):
+    """Return why the loop has to stop before the next event, NONE where it need not.
+
+    With nothing under way and nothing to come it is over; what waits where nobody will ever serve it is left.
+    """
+    if arrival == c.NEVER and not final and w.tally[c.NEXT_ROW] == len(piece.arrival_s):
+        return c.WANTS_PIECE
+    if w.tally[c.OUT] + len(w.request) // c.REQUEST > len(w.result) // c.RESULT:
+        return c.WANTS_SPACE
+    if arrival == c.NEVER and due == c.NEVER and w.tally[c.UNDER_WAY] == 0:
+        return c.IS_OVER
+    if arrival <= due and arrival < c.NEVER and w.tally[c.FREE_ROW] == c.NONE:
+        return c.WANTS_ROOM
+    return c.NONE
+
+
 def run_events(w, reads, decodes, piece, final):
     """Go on until the piece is used up, room is short, or, with the `final` piece, nothing is left; return why.
 
@@ -105,21 +146,21 @@ def run_events(w, reads, decodes, piece, final):
     """
     while True:
         arrival = next_arrival(w, piece)
-        if arrival == c.NEVER and not final and w.tally[c.NEXT_ROW] == len(piece.arrival_s):
-            return c.WANTS_PIECE
-        if w.tally[c.OUT] + len(w.request) // c.REQUEST > len(w.result) // c.RESULT:
-            return c.WANTS_SPACE
         i, due = next_instance(w)
-        now = min(arrival, due)
+        why = lacks(w, piece, final, arrival, due)
+        if why != c.NONE:
+            return why
+        change = next_control(w)
+        now = min(arrival, due, change)
         if now == c.NEVER:
             return c.IS_OVER
-        if arrival <= due and w.tally[c.FREE_ROW] == c.NONE:
-            return c.WANTS_ROOM
         if now > w.clock[c.NOW]:
             observe(w, now)
             w.clock[c.NOW] = now
         w.tally[c.EVENTS] += 1
-        if arrival <= due:
+        if change == now:
+            control(w, reads, decodes, now)
+        elif arrival == now:
             arrive(w, piece, now)
         elif w.instance[i + c.PHASE] != c.IDLE:
             commit(w, i, now)
@@ -127,3 +168,10 @@ def run_events(w, reads, decodes, piece, final):
             begin(w, reads, decodes, i, now)
         if w.tally[c.CALLED] > 0:
             answer_calls(w, reads, decodes, now)
+
+
+def cut_off(w):
+    """Write down what is under way as cut off: its end is not known."""
+    for s in range(0, len(w.request), c.REQUEST):
+        if w.request[s + c.STATE] != c.FREE:
+            end(w, s, c.CUT_OFF, w.clock[c.NOW])

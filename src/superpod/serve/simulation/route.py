@@ -2,7 +2,7 @@
 """Where requests go: the group that reads them, and the one that decodes them."""
 
 from superpod.serve.simulation import columns as c
-from superpod.serve.simulation.lives import come, end, enqueue
+from superpod.serve.simulation.lives import come, end, enqueue, let_go
 from superpod.serve.simulation.prefix import cached_blocks
 
 
@@ -100,6 +100,7 @@ def pass_on(w, s, now):
     """Send a request whose cache is where it was read to a group that decodes it."""
     d = choose(w, c.POOL_ROW, s)
     if d == c.NONE:
+        let_go(w, s)
         end(w, s, c.FAILED, now)
         return
     place(w, d, s, now)

@@ -11,6 +11,7 @@ from superpod.serve import step_tables
 from superpod.serve.simulation import (
     admission,
     columns,
+    health,
     lives,
     loop,
     order,
@@ -28,7 +29,7 @@ from superpod.serve.simulation.columns import Piece, World
 from superpod.serve.simulation.fleet import Fleet
 from superpod.traffic.requests import ClosedLoop, Trace, pieces_of, trace
 
-MODULES = (step_tables, order, series, shelf, prefix, lives, admission, stride, route, steps, loop)
+MODULES = (step_tables, order, series, shelf, prefix, lives, admission, stride, route, steps, health, loop)
 ENGINES = ("auto", "compiled", "python")
 Sink = Callable[[Served], None]
 
@@ -96,10 +97,19 @@ class Run:
             decoder=decoder,
         )
 
+    def stop(self) -> Iterator[Served]:
+        """Write down what is under way as cut off; yield it."""
+        ends: Callable[[World], None] = loop.cut_off
+        ends(self.world)
+        if self.world.tally[c.OUT]:
+            yield self._taken()
+
     def answer(self, served: Served | None, *, interrupted: bool) -> Simulated:
         """Return what the simulation tells."""
-        w = self.world
-        bin_s, end = float(w.clock[c.BIN_S]), float(w.clock[c.NOW])
+        w, end = self.world, float(self.world.clock[c.NOW])
+        spread: Callable[..., None] = series.spread
+        up = _up_s(w, end, spread)
+        bin_s = float(w.clock[c.BIN_S])
         rows = w.series.reshape(c.SERIES, c.BINS)[:, : int(end / bin_s) + 1]
         return Simulated(
             served=served,
@@ -107,7 +117,7 @@ class Run:
             bin_s=bin_s,
             makespan_s=end,
             counts={name: int(count) for name, count in zip(STATUS, self.counts, strict=True)},
-            instances=_uses(self.fleet, w, end),
+            instances=_uses(self.fleet, w, up),
             events_count=int(w.tally[c.EVENTS]),
             engine="compiled" if self.compiled else "python",
             interrupted=interrupted,
@@ -152,6 +162,8 @@ def simulate(
             take(part)
     except KeyboardInterrupt:
         interrupted = True
+    for part in run.stop():
+        take(part)
     return run.answer(joined(kept) if kept else None, interrupted=interrupted)
 
 
@@ -171,7 +183,7 @@ def _instance_of(fleet: Fleet) -> columns.Whole:
     return np.array([*found, -1], dtype=np.int64)
 
 
-def _uses(fleet: Fleet, w: World, end: float) -> tuple[InstanceUse, ...]:
+def _uses(fleet: Fleet, w: World, up: columns.Reals) -> tuple[InstanceUse, ...]:
     parts = list(units(fleet))
     found = []
     for number in range(parts[-1].instance + 1):
@@ -179,7 +191,7 @@ def _uses(fleet: Fleet, w: World, end: float) -> tuple[InstanceUse, ...]:
         hour, count = mine * c.HOUR, mine * c.INSTANCE
         found.append(
             InstanceUse(
-                up_s=end,
+                up_s=float(up[mine].mean()),
                 decode_s=float(w.hour[hour + c.BUSY].mean()),
                 prompt_s=float(w.hour[hour + c.BUSY_READS].mean()),
                 mixed_s=float(w.hour[hour + c.BUSY_MIXED].mean()),
@@ -189,3 +201,13 @@ def _uses(fleet: Fleet, w: World, end: float) -> tuple[InstanceUse, ...]:
             )
         )
     return tuple(found)
+
+
+def _up_s(w: World, end: float, spread: Callable[..., None]) -> columns.Reals:
+    """Return the seconds that each instance has been up; the series gets those since it last came up."""
+    found = w.hour[c.UP_S :: c.HOUR].copy()
+    for place in np.flatnonzero(np.isin(w.instance[c.HEALTH :: c.INSTANCE], (c.UP, c.DRAINING))):
+        since = float(w.hour[place * c.HOUR + c.UP_SINCE])
+        found[place] += max(end - since, 0.0)
+        spread(w, c.UP_COUNT, since, end, end - since)
+    return found

@@ -1,0 +1,168 @@
+"""A window of a run as a trace file that Perfetto and chrome://tracing open: requests where they are read and decoded.
+
+An instance is a process; its requests lie on as many lanes as it has at a time.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from superpod.errors import SuperpodError
+
+if TYPE_CHECKING:
+    from superpod.plan.serve_answer import Answered
+    from superpod.serve.simulation.answer import Served
+
+HEAD = '{"displayTimeUnit":"ms","traceEvents":['
+WINDOW_S = 10.0
+QUEUE, COUNTERS, FIRST = 1, 2, 10
+"""Processes: who waits, what is counted, then the instances. Perfetto hides process 0."""
+Event = dict[str, Any]
+Piece = tuple[float, float, str, Event]
+
+
+def write_window_trace(path: Path, found: Answered, window: tuple[float, float] | None) -> None:
+    """Write the requests that are under way in a window, in the Chrome trace event format, whole or not at all.
+
+    The run is simulated again; without a window it is the ten seconds in which most requests are under way.
+
+    Raises:
+        SuperpodError: the file cannot be written.
+    """
+    span = window or fullest(found)
+    rows = rerun(found, span)
+    target = path.resolve()
+    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    try:
+        with draft.open("x", encoding="utf-8") as stream:
+            lead = HEAD
+            write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+            for event in events(found, rows, span):
+                stream.write(f"{lead}\n{write_json(event)}")
+                lead = ","
+            stream.write("\n]}\n")
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise SuperpodError(
+            f"cannot write the file: {error.strerror or error}",
+            where=str(path),
+            hint="name a file in a folder that you may write",
+        ) from None
+
+
+def fullest(found: Answered) -> tuple[float, float]:
+    """Return the window around the bin in which most requests are under way."""
+    outcome = found.report.outcome
+    middle = (int(np.argmax(outcome.series["in_flight"])) + 0.5) * outcome.bin_s
+    begin = max(middle - WINDOW_S / 2.0, 0.0)
+    return begin, begin + WINDOW_S
+
+
+def rerun(found: Answered, span: tuple[float, float]) -> list[Served]:
+    """Return the requests that are under way in a window."""
+    from superpod.plan.serve_run import outcome
+    from superpod.plan.serve_traffic import requests_of
+
+    kept: list[Served] = []
+
+    def take(served: Served) -> None:
+        inside = np.flatnonzero((served.finish_s > span[0]) & (served.arrival_s < span[1]))
+        if len(inside):
+            kept.append(served.rows(inside))
+
+    outcome(found.chosen.fleet, requests_of(found.question.traffic), found.chosen.targets, sink=take)
+    return kept
+
+
+def events(found: Answered, rows: list[Served], span: tuple[float, float]) -> Iterator[Event]:
+    """Yield names, then counters, then spans by process."""
+    processes: dict[int, list[Piece]] = {}
+    for served in rows:
+        for process, piece in pieces(served):
+            processes.setdefault(process, []).append(piece)
+    yield named("process_name", COUNTERS, 0, "counters")
+    yield from counters(found, span)
+    for process in sorted(processes):
+        yield named("process_name", process, 0, process_name(found, process))
+        yield named("process_sort_index", process, 0, process)
+        yield from laid(process, processes[process], span)
+
+
+def process_name(found: Answered, process: int) -> str:
+    """Return what a process stands for."""
+    if process == QUEUE:
+        return "waiting for memory"
+    number = process - FIRST
+    for use in found.report.outcome.pools:
+        if number < use.instances_count:
+            return f"{use.name} {number}" if use.name != "all" else f"instance {number}"
+        number -= use.instances_count
+    return f"instance {number}"
+
+
+def pieces(served: Served) -> Iterator[tuple[int, Piece]]:
+    """Yield the spans of requests with their processes: waiting, being read (and sent), decoding."""
+    names = ("number", "arrival_s", "admitted_s", "first_token_s", "finish_s", "prompt_tokens", "output_tokens")
+    columns = [getattr(served, name).tolist() for name in (*names, "reader", "decoder")]
+    for number, come, admitted, first, end, prompt, output, reader, decoder in zip(*columns, strict=True):
+        about = {"request": number, "prompt_tokens": prompt, "output_tokens": output}
+        last = admitted if admitted >= 0.0 else end
+        if last > come:
+            yield QUEUE, (come, last, f"request {number} waits", about)
+        if admitted < 0.0:
+            continue
+        if reader >= 0 and first > admitted:
+            doing = "is read" if reader == decoder else "is read and sent"
+            yield FIRST + reader, (admitted, first, f"request {number} {doing}", about)
+        if decoder >= 0 and end > first >= 0.0:
+            yield FIRST + decoder, (first, end, f"request {number} decodes", about)
+
+
+def laid(process: int, found: list[Piece], span: tuple[float, float]) -> Iterator[Event]:
+    """Yield the spans of a process, each on the first lane that is free when it begins; cut to the window."""
+    free: list[float] = []
+    for begin, end, name, about in sorted(found, key=lambda item: item[:2]):
+        start, stop = max(begin, span[0]), min(end, span[1])
+        if stop <= start:
+            continue
+        lane = next((place for place, until in enumerate(free) if until <= start), len(free))
+        free[lane : lane + 1] = [stop]
+        yield {
+            "name": name,
+            "cat": "request",
+            "ph": "X",
+            "ts": round(start * 1e6, 3),
+            "dur": round((stop - start) * 1e6, 3),
+            "pid": process,
+            "tid": lane + 1,
+            "args": about,
+        }
+
+
+def counters(found: Answered, span: tuple[float, float]) -> Iterator[Event]:
+    """Yield what is counted over time, a bin at a time."""
+    outcome = found.report.outcome
+    for name in ("in_flight", "queued", "memory_tokens"):
+        for place, value in enumerate(outcome.series[name]):
+            time_s = place * outcome.bin_s
+            if span[0] - outcome.bin_s <= time_s <= span[1]:
+                yield {
+                    "name": name.replace("_", " "),
+                    "ph": "C",
+                    "ts": round(max(time_s, span[0]) * 1e6, 3),
+                    "pid": COUNTERS,
+                    "args": {"value": value},
+                }
+
+
+def named(what: str, process: int, thread: int, value: str | int) -> Event:
+    """Return a line of metadata."""
+    key = "sort_index" if isinstance(value, int) else "name"
+    return {"name": what, "ph": "M", "pid": process, "tid": thread, "args": {key: value}}

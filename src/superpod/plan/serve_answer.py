@@ -1,0 +1,265 @@
+"""A question with traffic answered: choose a deployment, simulate it, say how sure and what limits."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from itertools import islice
+
+from superpod.catalog.load import Catalogue
+from superpod.errors import ScenarioError
+from superpod.plan.band import log_spread, shares
+from superpod.plan.evaluate import facts_hash, no_tables, notes, package_version
+from superpod.plan.explain_serve import described, used_ranks
+from superpod.plan.machine import Machine, machine
+from superpod.plan.money import card_rates, costed
+from superpod.plan.report import Metric
+from superpod.plan.scenario import Scenario, Serving, Traffic
+from superpod.plan.serve_choice import LAST_COUNT, Told, Tried, chosen, trial
+from superpod.plan.serve_fleet import Workshop
+from superpod.plan.serve_result import Harm, Outcome, Sweep, TrafficReport
+from superpod.plan.serve_run import Sink, outcome, targets_of
+from superpod.plan.serve_sweep import swept
+from superpod.plan.serve_traffic import STRIDE, Stream, check_traffic, mean_work, requests_of
+from superpod.plan.serve_traffic import described as description_of
+from superpod.plan.serve_words import advice, binding
+from superpod.traffic.describe import Description
+from superpod.traffic.requests import ClosedLoop, Trace, joined
+
+FEW = 2_000
+"""Requests that are served before a compiler has started."""
+BANDED = 20_000
+"""Requests by which the band of an outcome is told."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """A question with traffic, resolved."""
+
+    catalogue: Catalogue
+    scenario: Scenario
+    made: Machine
+    work: Serving
+    traffic: Traffic
+    description: Description
+
+
+def question_of(catalogue: Catalogue, scenario: Scenario) -> Question:
+    """Resolve a question; raise SuperpodError for what is missing or contradicts itself."""
+    work, traffic = scenario.work, scenario.traffic
+    if not isinstance(work, Serving) or traffic is None:
+        raise ScenarioError("requests are served, not trained", where="traffic")
+    check_traffic(traffic)
+    description = description_of(traffic)
+    work = mean_work(work, description)
+    scenario = replace(scenario, work=work)
+    made = machine(catalogue, scenario)
+    if traffic.pools_cards is not None and sum(traffic.pools_cards) > made.cards_count:
+        raise ScenarioError(
+            f"pools of {traffic.pools_cards[0]:,} and {traffic.pools_cards[1]:,} cards; the machine has "
+            f"{made.cards_count:,.0f} in all",
+            where="--disaggregate",
+            hint="smaller pools, or more cards (--cards)",
+        )
+    return Question(
+        catalogue=catalogue,
+        scenario=scenario,
+        made=made,
+        work=work,
+        traffic=traffic,
+        description=description,
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answered:
+    """A report, and the deployment that it is about on its machine."""
+
+    report: TrafficReport
+    question: Question
+    chosen: Tried
+
+
+def evaluate_traffic(
+    catalogue: Catalogue, scenario: Scenario, told: Told | None = None, sink: Sink | None = None
+) -> Answered:
+    """Answer a question with traffic; `told` hears (stage, done, all), `sink` is handed the requests that ended.
+
+    Raises:
+        SuperpodError: what is missing, contradictory or infeasible; a request that cannot be read.
+    """
+    asked = question_of(catalogue, scenario)
+    engine = "python" if asked.description.requests_count <= FEW else "auto"
+    shop = Workshop(machine=asked.made, work=asked.work, traffic=asked.traffic, engine=engine)
+    sample = sample_of(asked.traffic)
+    longest = asked.description.prompt.most_tokens + asked.description.output.most_tokens
+    best, tried = chosen(shop, dict(scenario.fixed), sample, longest, told)
+    found = outcome(
+        best.fleet,
+        requests_of(asked.traffic),
+        best.targets,
+        told=None if told is None else told_of(told, asked),
+        sink=sink,
+    )
+    ends = None if found.interrupted else banded(shop, asked, best, found)
+    rates = swept(asked.traffic, best, asked.made.cards_count, told) if asked.traffic.sweep and ends else None
+    return Answered(report=report(asked, best, tried, found, ends, rates), question=asked, chosen=best)
+
+
+def sample_of(traffic: Traffic) -> Trace:
+    """Return the first requests as one trace; those of a closed loop come evenly at no time at all."""
+    stream = requests_of(traffic)
+    pieces = iter(stream.requests) if isinstance(stream, ClosedLoop) else stream
+    return joined(islice(pieces, LAST_COUNT // STRIDE))
+
+
+def told_of(told: Told, asked: Question) -> Callable[[int], None]:
+    """Return what hears how many requests have come."""
+    whole = asked.traffic.requests_count or asked.description.requests_count
+
+    def hear(done: int) -> None:
+        told("requests", done, max(whole, done))
+
+    return hear
+
+
+def some(traffic: Traffic, count: int, rate_factor: float = 1.0) -> Stream:
+    """Return the first requests."""
+    whole = requests_of(traffic, rate_factor)
+    if isinstance(whole, ClosedLoop):
+        return replace(whole, requests=islice(iter(whole.requests), count // STRIDE))
+    return islice(whole, count // STRIDE)
+
+
+def banded(shop: Workshop, asked: Question, best: Tried, found: Outcome) -> tuple[Outcome, Outcome] | None:
+    """Return the outcomes (slow, quick) where all steps take as long as the ends of the band of predictions.
+
+    The spread is that of the steady state's passes (`plan.band`); None where interrupted.
+    """
+    terms = (best.found.decode.term, best.found.prefill.term)
+    spread = max(log_spread(asked.made, shares(term)) for term in terms)
+    ends = []
+    for factor in (math.exp(spread), math.exp(-spread)):
+        fleet = shop.fleet(best.found, slower=factor)
+        made = outcome(fleet, some(asked.traffic, BANDED), targets_of(fleet, best.found, asked.work, shop.engine))
+        if made.interrupted:
+            return None
+        ends.append(made)
+    return ends[0], ends[1]
+
+
+def report(
+    asked: Question,
+    best: Tried,
+    tried: tuple[Tried, ...],
+    found: Outcome,
+    ends: tuple[Outcome, Outcome] | None,
+    rates: Sweep | None,
+) -> TrafficReport:
+    """Return the report."""
+    made, work, traffic = asked.made, asked.work, asked.traffic
+    money = costed(asked.catalogue, asked.scenario.facility, made, max(found.output_tokens_per_s, 1e-12))
+    used = used_ranks(best.found) / made.fabric.ranks_per_chip
+    slow, quick = ends if ends is not None else (None, None)
+    band = (slow.met_frac, quick.met_frac) if slow and quick else (found.met_frac, found.met_frac)
+    return TrafficReport(
+        question=sentence(asked),
+        model=f"{made.spec.id}@{made.spec.version}",
+        pod=f"{made.pod.id}@{made.pod.version}",
+        pod_name=made.pod.name,
+        state=made.pod.state,
+        cards_count=made.cards_count,
+        cards_used_count=used,
+        pods_count=made.pods_count,
+        precision=made.precision.name,
+        software=f"{made.software.id}@{made.software.version}",
+        seed=traffic.seed,
+        ttft_target_s=work.ttft_s,
+        tpot_target_s=work.tpot_s,
+        traffic=asked.description,
+        headline=Metric(key="met_frac", label="requests within both targets", value=found.met_frac, unit=""),
+        band=(min(*band, found.met_frac), max(*band, found.met_frac)),
+        metrics=(*rates_of(asked, found), *energy(asked, found), *money.metrics),
+        outcome=found,
+        slow=slow,
+        quick=quick,
+        binding=binding(found, work),
+        advice=advice(found, work, rates, made.cards_count),
+        deployment=described(best.found),
+        trials=tuple(trial(item) for item in tried),
+        sweep=rates,
+        harm=None,
+        facts=(*made.facts, *money.facts),
+        notes=(*said(asked, found), *notes(made), *no_tables(made, asked.scenario), *filter(None, (money.note,))),
+        catalogue_hash=facts_hash(made),
+        version=package_version(),
+    )
+
+
+def sentence(asked: Question) -> str:
+    """Return the question as a sentence."""
+    made, traffic, work = asked.made, asked.traffic, asked.work
+    many = f"{made.pods_count:g} x {made.pod.name}" if made.pods_count > 1 else made.pod.name
+    what = traffic.trace or f"requests at {traffic.rate or f'a concurrency of {traffic.concurrency_count}'}"
+    count = traffic.requests_count or asked.description.requests_count
+    return (
+        f"serve {count:,} requests of {what} with {made.spec.name}, TTFT up to {work.ttft_s:g} s and TPOT up to "
+        f"{work.tpot_s * 1e3:g} ms, on {many} ({made.cards_count:,.0f} cards)"
+    )
+
+
+def rates_of(asked: Question, found: Outcome) -> tuple[Metric, ...]:
+    """Return rates."""
+    cards = asked.made.cards_count
+    return (
+        Metric(key="offered_per_s", label="requests come", value=found.offered_per_s, unit="1/s"),
+        Metric(key="goodput_per_s", label="goodput", value=found.goodput_per_s, unit="1/s"),
+        Metric(key="output_tokens_per_s", label="output", value=found.output_tokens_per_s, unit="token/s"),
+        Metric(key="prompt_tokens_per_s", label="input", value=found.prompt_tokens_per_s, unit="token/s"),
+        Metric(
+            key="output_tokens_card_per_s",
+            label="output, per card",
+            value=found.output_tokens_per_s / cards,
+            unit="token/s",
+        ),
+    )
+
+
+def energy(asked: Question, found: Outcome) -> tuple[Metric, ...]:
+    """Return an estimate of the energy of an output token: maximum power, building included, while instances are busy.
+
+    An idle instance draws less, but nobody has published what; it counts as nothing here, and as busy in the cost.
+    """
+    rates = card_rates(asked.catalogue, asked.scenario.facility, asked.made)
+    if rates is None or not found.output_tokens_per_s:
+        return ()
+    each = asked.made.fabric.ranks_per_chip
+    busy = sum(use.busy_frac * use.instances_count * use.ranks_count / each for use in found.pools)
+    joules = rates.power_w * busy / found.output_tokens_per_s
+    return (Metric(key="energy_j_per_token", label="energy of an output token (estimate)", value=joules, unit="J"),)
+
+
+def said(asked: Question, found: Outcome) -> tuple[str, ...]:
+    """Return what a reader must know of the simulation."""
+    spoken = [
+        "experts balanced but drawn at random"
+        if asked.work.imbalance_ratio == 1.0
+        else f"experts drawn at random, the fullest rank liked {asked.work.imbalance_ratio:g} times the mean",
+        "energy: maximum power while an instance is busy, nothing while it is idle: an estimate",
+        "cost: of the whole machine, busy or idle, over the tokens that this traffic has",
+    ]
+    if found.interrupted:
+        spoken.insert(0, f"interrupted: {found.arrived_count:,} requests had ended; all numbers are theirs alone")
+    return tuple(spoken)
+
+
+def harmed(asked: Question, best: Tried, found: Outcome) -> Harm | None:
+    """Return what failures cost."""
+    if not asked.traffic.failures:
+        return None
+    return Harm(
+        failures_count=len(asked.traffic.failures),
+        met_frac=found.met_frac,
+        ttft_p90_s=found.times.ttft.p90_s,
+        tpot_p90_s=found.times.tpot.p90_s,
+        finished_count=found.finished_count,
+    )

@@ -1,0 +1,175 @@
+"""Deployments to simulate: those that the steady state finds around its optimum, or the one that is given."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from superpod.errors import ScenarioError
+from superpod.parallel.layout import Layout
+from superpod.plan.scenario import GivenPool, Serving
+from superpod.plan.serve_fleet import Workshop
+from superpod.plan.serve_search import (
+    BATCHES,
+    Deployment,
+    aggregated,
+    check_fixed,
+    check_imbalance,
+    continuous,
+    decode_columns,
+    disaggregated,
+    instance_ranks,
+    prefill_columns,
+    requests_of,
+)
+from superpod.result import at_row
+from superpod.serve.batching import slots
+from superpod.serve.steady import Decode, Prefill, decode, prefill
+
+# Around the targets, as factors: prompts longer than the mean need quicker readers, and a decode pool that is never
+# full may be slower when it is. The first is the steady-state optimum itself.
+AROUND = ((1.0, 1.0), (0.5, 1.0), (0.25, 1.0), (0.1, 1.0), (4.0, 1.0), (1.0, 0.7), (0.25, 0.7))
+OF_EACH = 4
+"""Deployments that each pair of factors gives to the simulation, those of the highest steady rates."""
+
+
+def candidates(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment]:
+    """Return deployments around the steady-state optimum, the optimum first; empty where nothing fits or is in time.
+
+    The steady state is asked for the traffic's mean request under targets that are tighter and looser than those given.
+    """
+    machine, work = shop.machine, shop.work
+    if shop.traffic.pools:
+        return [given(shop)]
+    check_fixed(fixed)
+    check_imbalance(machine, work)
+    requests = requests_of(work)
+    decoding = decode_columns(machine, machine.engine, requests, fixed, work.imbalance_ratio)
+    prefilling = prefill_columns(machine, machine.engine, requests, work.imbalance_ratio)
+    fits = np.asarray(decoding.sequences <= slots(machine.engine, decoding.layout, requests))
+    found: list[Deployment] = []
+    for first, each in AROUND:
+        asked = replace(work, ttft_s=work.ttft_s * first, tpot_s=work.tpot_s * each)
+        offered = pinned if shop.traffic.pools_cards else deployments
+        made = list(offered(shop, asked, (decoding, fits), prefilling))
+        made.sort(key=lambda item: -item.tokens_per_s)
+        found += made[:OF_EACH]
+    return distinct(found)
+
+
+def deployments(
+    shop: Workshop, work: Serving, decoding: tuple[Decode, Any], prefilling: Prefill
+) -> Iterator[Deployment]:
+    """Yield what the steady state offers under the targets of `work`."""
+    machine, requests = shop.machine, requests_of(work)
+    one, fits = decoding
+    if work.mode in {"auto", "disaggregated"}:
+        quick = np.asarray(one.tpot_s <= work.tpot_s)
+        yield from disaggregated(machine, work, requests, (one, fits & quick), prefilling)
+    if work.mode in {"auto", "aggregated"}:
+        yield from aggregated(machine, work, requests, decoding)
+
+
+def pinned(shop: Workshop, work: Serving, decoding: tuple[Decode, Any], prefilling: Prefill) -> Iterator[Deployment]:
+    """Yield the deployments of the steady state with as many instances as the pinned pools have room for."""
+    each = shop.machine.fabric.ranks_per_chip
+    cards = shop.traffic.pools_cards or (0, 0)
+    for found in deployments(shop, replace(work, mode="disaggregated"), decoding, prefilling):
+        read = cards[0] * each // float(instance_ranks(found.prefill.layout))
+        decode = cards[1] * each // float(instance_ranks(found.decode.layout))
+        if read and decode:
+            yield replace(found, prefill_instances=float(read), decode_instances=float(decode))
+
+
+def distinct(found: list[Deployment]) -> list[Deployment]:
+    """Return deployments without those that only repeat an earlier one."""
+    seen: set[tuple[Any, ...]] = set()
+    kept = []
+    for item in found:
+        key: tuple[Any, ...] = (item.mode, item.decode.layout, item.decode_instances, item.prefill_instances)
+        key += (item.prefill.layout,) if item.mode == "disaggregated" else ()
+        if key not in seen:
+            seen.add(key)
+            kept.append(item)
+    return kept
+
+
+def given(shop: Workshop) -> Deployment:
+    """Return the deployment that the question names, in the steady state of its mean request.
+
+    Raises:
+        ScenarioError: pools that do not belong together, or more ranks than the machine has.
+    """
+    pools = {pool.mode: pool for pool in shop.traffic.pools}
+    if set(pools) not in ({"aggregated"}, {"prefill", "decode"}) or len(pools) != len(shop.traffic.pools):
+        raise ScenarioError(
+            f"pools that are {', '.join(pool.mode for pool in shop.traffic.pools)}",
+            where="deployment",
+            hint="one pool that does both, or one that reads prompts and one that decodes",
+        )
+    ranks = sum(pool.instances_count * float(instance_ranks(layout_of(shop.work, pool))) for pool in pools.values())
+    if ranks > shop.machine.ranks_count:
+        raise ScenarioError(
+            f"instances of {ranks:,.0f} ranks; the machine has {shop.machine.ranks_count:,}",
+            where="deployment",
+            hint="more cards (--cards) or fewer instances",
+        )
+    if "aggregated" in pools:
+        return given_together(shop, pools["aggregated"])
+    return given_apart(shop, pools["decode"], pools["prefill"])
+
+
+def layout_of(work: Serving, pool: GivenPool) -> Layout:
+    """Return the layout of an instance."""
+    return Layout(**pool.layout, imbalance_ratio=work.imbalance_ratio)  # type: ignore[arg-type]  # numbers by name
+
+
+def batch_of(shop: Workshop, pool: GivenPool) -> Decode:
+    """Return the decode step of the largest batch that fits and is in time; else of one sequence."""
+    machine, requests = shop.machine, requests_of(shop.work)
+    layout = layout_of(shop.work, pool)
+    made = decode(machine.engine, layout, np.asarray(BATCHES), requests)
+    good = (np.asarray(BATCHES) <= slots(machine.engine, layout, requests)) & (made.tpot_s <= shop.work.tpot_s)
+    found: Decode = at_row(made, int(np.flatnonzero(good)[-1]) if good.any() else 0)
+    return found
+
+
+def given_together(shop: Workshop, pool: GivenPool) -> Deployment:
+    """Return instances that do both."""
+    machine, requests = shop.machine, requests_of(shop.work)
+    one, layout = batch_of(shop, pool), layout_of(shop.work, pool)
+    state, rate = continuous(machine.engine, layout, requests, one.sequences)
+    return Deployment(
+        mode="aggregated",
+        decode=one,
+        prefill=prefill(machine.engine, layout, 1.0, requests),
+        decode_instances=float(pool.instances_count),
+        prefill_instances=0.0,
+        prompt_frac=1.0 - float(state.plain_s / state.step_s),
+        tokens_per_s=pool.instances_count * float(instance_ranks(layout)) * float(rate),
+        ttft_s=float(state.ttft_s),
+        tpot_s=float(state.tpot_s),
+        transfer_s=0.0,
+    )
+
+
+def given_apart(shop: Workshop, decoding: GivenPool, reading: GivenPool) -> Deployment:
+    """Return pools that read prompts and decode apart."""
+    requests = requests_of(shop.work)
+    one = batch_of(shop, decoding)
+    two = prefill(shop.machine.engine, layout_of(shop.work, reading), 1.0, requests)
+    ranks = [pool.instances_count * float(instance_ranks(layout_of(shop.work, pool))) for pool in (decoding, reading)]
+    per_prompt = requests.output_tokens / requests.prompt_tokens
+    return Deployment(
+        mode="disaggregated",
+        decode=one,
+        prefill=two,
+        decode_instances=float(decoding.instances_count),
+        prefill_instances=float(reading.instances_count),
+        prompt_frac=ranks[1] / sum(ranks),
+        tokens_per_s=min(ranks[0] * float(one.tokens_per_s_rank), ranks[1] * float(two.tokens_per_s_rank) * per_prompt),
+        ttft_s=float(two.pass_s),
+        tpot_s=float(one.tpot_s),
+        transfer_s=0.0,
+    )
