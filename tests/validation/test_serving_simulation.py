@@ -1,5 +1,6 @@
 """Published serving runs, simulated request by request; nothing here is fitted to an end-to-end result."""
 
+import os
 from functools import lru_cache
 from pathlib import Path
 
@@ -14,15 +15,11 @@ from superpod.validate.point import Point, shipped_points
 from superpod.validate.run import predict_one
 
 CASES = {point.id: point for point in shipped_points()}
-TRACES = next(
-    (
-        folder
-        for folder in (Path(__file__).parents[2] / "traces", Path(__file__).parents[3] / "shared" / "data" / "traces")
-        if (folder / "llmservingsim_sharegpt-llama-3.1-8b-300-sps10.csv.gz").exists()
-    ),
-    None,
+TRACES = Path(os.environ.get("SUPERPOD_TRACES", Path(__file__).parents[3] / "shared/data/traces"))
+needs_traces = pytest.mark.skipif(
+    not (TRACES / "llmservingsim_sharegpt-llama-3.1-8b-300-sps10.csv.gz").exists(),
+    reason="the public LLMServingSim traces are not in $SUPERPOD_TRACES",
 )
-needs_traces = pytest.mark.skipif(TRACES is None, reason="the public LLMServingSim traces are not in ./traces")
 ONE_CARD = ("llmservingsim-rtx4090-l8b-replay", "llmservingsim-rtxpro6000-l8b-replay")
 TWO_CARDS = ("llmservingsim-rtxpro6000-qwen3-32b-replay", "llmservingsim-rtxpro6000-qwen3-30b-a3b-replay")
 LEVELS = ("b128", "b112", "b96", "b24", "b8")
