@@ -6,7 +6,7 @@ import math
 from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.lives import dequeue, emitted, hold, in_use
 from superpod.serve.simulation.order import append
-from superpod.serve.simulation.prefix import cached_blocks, fetched, held_already, reuse, trim
+from superpod.serve.simulation.prefix import cached_blocks, fetched, held_already, reuse
 from superpod.serve.simulation.series import spread
 
 
@@ -26,14 +26,14 @@ def admit(w, p, g, k, now):
         room = w.pool[p + c.CAPACITY] - in_use(w, p, g, k + 1) - math.ceil(emitted(w, p))
         tokens, found, held = needs(w, p, s), 0, 0
         if caches and w.request[s + c.READ] == 0:
-            trim(w, g, w.pool[p + c.CAPACITY] - in_use(w, p, g, k))
             found = cached_blocks(w, g, s)
             held = held_already(w, g, s, found)
         if tokens - held * w.tally[c.BLOCK_TOKENS] > room:
             return
         dequeue(w, g, s)
         hold(w, g, s, tokens - found * w.tally[c.BLOCK_TOKENS])
-        reuse(w, g, s, found)
+        if found > 0:  # a request that is handed over still holds its prefix where it was read
+            reuse(w, g, s, found)
         append(w.request, w.group, g + c.READS, s)
         w.request[s + c.STATE] = c.READING
         t = s // c.PLACE

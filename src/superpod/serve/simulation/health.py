@@ -154,7 +154,7 @@ def scale(w, p, row, now):
     if wanted > count:
         start(w, p, wanted - count, now, w.scaler[row + c.DELAY])
     elif wanted < count:
-        drain_last(w, p)
+        end_one(w, p)
 
 
 def waiting_in(w, i):
@@ -179,12 +179,18 @@ def start(w, p, count, now, delay):
                     w.hour[i + c.DUE] = now + delay
 
 
-def drain_last(w, p):
-    """Let the last instance that takes requests take no more."""
-    last = c.NONE
+def end_one(w, p):
+    """Call off the start of an instance, or, where none is starting, let the last one take no more requests."""
+    last, starting = c.NONE, c.NONE
     for n in range(w.tally[c.INSTANCES]):
         i = n * c.INSTANCE
-        if w.instance[i + c.POOL] == p and w.instance[i + c.HEALTH] == c.UP:
-            last = i
-    if last != c.NONE:
+        if w.instance[i + c.POOL] == p:
+            if w.instance[i + c.HEALTH] == c.STARTING:
+                starting = i
+            elif w.instance[i + c.HEALTH] == c.UP:
+                last = i
+    if starting != c.NONE:
+        w.instance[starting + c.HEALTH] = c.OFF
+        w.hour[starting + c.DUE] = c.NEVER
+    elif last != c.NONE:
         w.instance[last + c.HEALTH] = c.DRAINING

@@ -19,16 +19,16 @@ def emitted(w, p):
     return w.clock[c.EMITTED + p // c.POOL_ROW]
 
 
-def grown(w, p, g, k):
+def gained(w, p, g, k):
     """Return the tokens that the sequences of a group have gained since they joined, up to step k: e (b k - sum k0)."""
-    return math.ceil(emitted(w, p) * (w.group[g + c.BATCH] * k - w.group[g + c.STEPS_SUM]) - 1e-9)
+    return emitted(w, p) * (w.group[g + c.BATCH] * k - w.group[g + c.STEPS_SUM])
 
 
 def in_use(w, p, g, k):
     """Return the tokens of memory that a group uses at step k, cached prefixes that no request holds left out."""
     if w.pool[p + c.RESERVES]:
         return w.group[g + c.HELD]
-    return w.group[g + c.HELD] + grown(w, p, g, k)
+    return w.group[g + c.HELD] + math.ceil(gained(w, p, g, k) - 1e-9)
 
 
 def steps_left(w, p, s):

@@ -12,7 +12,7 @@ from superpod.serve.simulation.lives import (
     enqueue_ahead,
     finish_those,
     forget,
-    grown,
+    gained,
     in_use,
     join,
     leave,
@@ -21,7 +21,7 @@ from superpod.serve.simulation.lives import (
     unload,
 )
 from superpod.serve.simulation.order import remove
-from superpod.serve.simulation.prefix import keep_prefix
+from superpod.serve.simulation.prefix import keep_prefix, trim
 from superpod.serve.simulation.route import hand_over, restart
 from superpod.serve.simulation.series import note, spread
 from superpod.serve.simulation.stride import plan_stride, price
@@ -92,7 +92,7 @@ def chunks(w, tables, p, g, k, now):
 def plan(w, tables, i, now):
     """Begin the next step of an instance, or a stride of decode steps up to the next that changes a batch."""
     p, k = w.instance[i + c.POOL], w.instance[i + c.STEP]
-    batch, cached, leader, fits, memory, spent, awaited = 0, 0, 0, FAR, 0, 0.0, c.NEVER
+    batch, cached, leader, fits, memory, spent, awaited = 0, 0.0, 0, FAR, 0, 0.0, c.NEVER
     most, total, prompts, read, first = 0, 0, 0, 0.0, 0.0
     for n in range(w.instance[i + c.GROUPS]):
         g = w.instance[i + c.FIRST_GROUP] + n * c.GROUP_ROW
@@ -103,13 +103,16 @@ def plan(w, tables, i, now):
             most, prompts, total = max(most, tokens), max(prompts, count), total + tokens
             read, first, awaited = max(read, beside), max(first, alone), min(awaited, ready)
         if w.group[g + c.BATCH] > 0:
-            spent += make_room(w, p, g, k, now)
-            here, tokens = w.group[g + c.BATCH], w.group[g + c.JOINED] + grown(w, p, g, k)
+            if in_use(w, p, g, k + 1) > w.pool[p + c.CAPACITY]:
+                spent += make_room(w, p, g, k, now)
+                fits = 1  # whoever waits may have room after this step
+            here, tokens = w.group[g + c.BATCH], w.group[g + c.JOINED] + gained(w, p, g, k)
             batch += here
             if tokens > cached or (tokens == cached and here > leader):
                 cached, leader = tokens, here
             fits = min(fits, steps_that_fit(w, p, g, k))
         memory += in_use(w, p, g, k)
+        trim_to(w, p, g, k + 1)
     w.hour[i + c.CLOCK], w.hour[i + c.USED], w.hour[i + c.LATE] = now, float(memory), spent
     fits = min(fits, price(w, p, i, k, batch, cached, leader))
     if total > 0:
@@ -118,6 +121,12 @@ def plan(w, tables, i, now):
         plan_stride(w, tables, i, fits, awaited)
     else:
         w.hour[i + c.DUE] = awaited
+
+
+def trim_to(w, p, g, k):
+    """Drop cached blocks that have no room beside what is in use at step k."""
+    if p == 0 and w.tally[c.BLOCK_TOKENS] > 0:
+        trim(w, g, w.pool[p + c.CAPACITY] - in_use(w, p, g, k))
 
 
 def steps_that_fit(w, p, g, k):
@@ -157,11 +166,11 @@ def commit(w, i, now):
     w.instance[i + c.STEP] += w.instance[i + c.PLAN]
     w.instance[i + c.PLAN] = 0
     w.hour[i + c.DUE] = now
-    if phase in (c.READS_ONLY, c.MIXED):
-        for n in range(w.instance[i + c.GROUPS]):
-            g = w.instance[i + c.FIRST_GROUP] + n * c.GROUP_ROW
-            if w.group[g + c.READS] != c.NONE:
-                read_on(w, i, p, g, now)
+    for n in range(w.instance[i + c.GROUPS] if p == 0 else 0):
+        g = w.instance[i + c.FIRST_GROUP] + n * c.GROUP_ROW
+        trim_to(w, p, g, w.instance[i + c.STEP])
+        if phase != c.DECODES and w.group[g + c.READS] != c.NONE:
+            read_on(w, i, p, g, now)
     finish_those(w, i, now)
 
 

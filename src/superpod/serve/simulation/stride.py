@@ -3,7 +3,7 @@
 
 from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.admission import admit
-from superpod.serve.simulation.lives import FAR, emitted, first_finish, grown
+from superpod.serve.simulation.lives import FAR, emitted, first_finish, gained
 from superpod.serve.step_tables import decode_span, steps_within
 
 
@@ -14,7 +14,7 @@ def plan_stride(w, tables, i, fits, awaited):
     if w.tally[c.ONE_BY_ONE]:
         steps = 1
     if awaited < c.NEVER:
-        steps = min(steps, steps_until(w, tables, i, (awaited - now) / slow))
+        steps = min(steps, steps_until(w, tables, i, (awaited - now - w.hour[i + c.LATE]) / slow))
     w.instance[i + c.PHASE] = c.DECODES
     w.instance[i + c.PLAN] = steps
     w.hour[i + c.DUE] = now + w.hour[i + c.LATE] + stride(w, tables, i, steps) * slow
@@ -73,6 +73,6 @@ def price(w, p, i, k, batch, cached, leader):
             g = w.instance[i + c.FIRST_GROUP] + n * c.GROUP_ROW
             faster = w.group[g + c.BATCH] - leader
             if faster > 0:
-                behind = cached - w.group[g + c.JOINED] - grown(w, p, g, k)
+                behind = cached - w.group[g + c.JOINED] - gained(w, p, g, k)
                 holds = min(holds, int(behind / (emitted(w, p) * faster)) + 1)
     return holds
