@@ -69,6 +69,26 @@ def test_parquet_holds_the_same_requests(tmp_path: Path) -> None:
     assert set(table.column("status").to_pylist()) == {"finished"}
 
 
+@pytest.mark.parametrize("engine", ["vllm", "sglang"])
+def test_what_was_simulated_is_written_as_launch_commands_and_read_back(engine: str, tmp_path: Path) -> None:
+    script = tmp_path / "run.sh"
+    first = report(*DRAWN, "--mode", "aggregated", "--export", engine, str(script))
+    again = report(*DRAWN, "--from", str(script))
+    names = ("instances_count", "ranks_count")
+    kept = [[{name: pool[name] for name in names} for pool in one["outcome"]["pools"]] for one in (first, again)]
+    assert kept[0] == kept[1]
+    assert again["outcome"]["counts"]["finished"] == 120
+    steady = superpod(*MACHINE, "--from", str(script))
+    assert steady.returncode == 0, steady.stderr
+    assert "output throughput" in steady.stdout
+
+
+def test_failures_are_told_apart_from_the_rest() -> None:
+    done = superpod(*DRAWN, "--fail", "0-1@2s+2s")
+    assert done.returncode == 0, done.stderr
+    assert "Failures: " in done.stdout
+
+
 def test_the_same_seed_gives_the_same_answer() -> None:
     one, two, other = report(*DRAWN), report(*DRAWN), report(*DRAWN, "--seed", "7")
     assert one == two
@@ -122,6 +142,9 @@ def test_compression_that_ends_early_is_one_error_with_its_line(tmp_path: Path) 
         ((*DRAWN, "--out", "r.xls"), "ends in .parquet"),
         ((*DRAWN, "--out", "nowhere/r.csv"), "is no folder"),
         ((*DRAWN, "--window", "9s:3s"), "no window"),
+        ((*DRAWN, "--fail", "17"), "16-23@10min+5min"),
+        ((*DRAWN, "--fail", "17@3s"), "the machine has 8"),
+        ((*DRAWN, "--from", "pyproject.toml"), "launch commands"),
         ((*DRAWN, "--disaggregate", "1:200"), "in all"),
     ],
 )
@@ -150,7 +173,8 @@ def test_an_interrupt_ends_with_what_was_simulated(
     assert run([*DRAWN, "--out", str(out)]) == 0
     said, told = capsys.readouterr()
     assert "[interrupted]" in said
-    assert f"interrupted: {sum(calls)} requests had ended" in told
     with out.open(encoding="utf-8", newline="") as stream:
-        assert len(list(csv.DictReader(stream))) == sum(calls)
-    assert sum(calls) < 120
+        status = [row["status"] for row in csv.DictReader(stream)]
+    assert len(status) == sum(calls) < 120
+    assert set(status) == {"finished", "cut off"}
+    assert f"interrupted: {status.count('finished')} requests had ended" in told

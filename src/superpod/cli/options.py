@@ -349,13 +349,19 @@ def question_words(arguments: list[str]) -> list[str]:
 
     >>> question_words(["claims", "--html", "out.html", "--json"])
     ['claims']
+    >>> question_words(["serve", "--trace", "in.csv", "--export", "vllm", "run.sh"])
+    ['serve', '--trace', 'in.csv']
     """
     kept: list[str] = []
     asked = {"--trace"} if arguments[:1] == ["serve"] else set()  # the requests of `serve`, what `train` writes
     flags = {*OUTPUT_FLAGS} - asked
-    skip, joined = False, tuple(f"{flag}=" for flag in flags)
+    pairs = {"--export"} if arguments[:1] in (["serve"], ["train"]) else set()  # a format and a file
+    skip, joined = 0, tuple(f"{flag}=" for flag in flags)
     for word in arguments:
-        if not skip and word not in {*flags, "--json"} and not word.startswith(joined):
+        if skip:
+            skip -= 1
+        elif word in flags:
+            skip = 2 if word in pairs else 1
+        elif word != "--json" and not word.startswith(joined):
             kept.append(word)
-        skip = not skip and word in flags
     return kept

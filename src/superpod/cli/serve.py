@@ -1,13 +1,21 @@
 """`superpod serve`: serving of a model on a machine, in the steady state or request by request."""
 
-from typing import Any
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import deliver
+from superpod.cli.deliver import check_places, deliver
 from superpod.cli.serve_options import has_traffic, targeted, traffic_of, traffic_options
-from superpod.plan.scenario import Scenario
+from superpod.plan.scenario import Scenario, Serving
+
+if TYPE_CHECKING:
+    from superpod.catalog.load import Catalogue
 
 
 @click.command("serve", short_help="Serving under latency targets: tokens/s and what limits it.")
@@ -28,21 +36,38 @@ def command(model: str, pod: str, **options: Any) -> None:
     """
     question = shared.scenario(model, pod, targeted(shared.serving(options), options), options)
     if has_traffic(options):
-        from dataclasses import replace
+        question = replace(question, traffic=traffic_of(options))
+    check_places(places(options))
+    catalogue = shared.open_catalogue(options)
+    if options["source"] is not None:
+        from superpod.cli.serve_engines import merged
 
-        from superpod.cli import serve_traffic
+        question = merged(question, options, catalogue)
+    if question.traffic is None:
+        answer(question, options, catalogue)
+        return
+    from superpod.cli import serve_traffic
 
-        serve_traffic.answer(replace(question, traffic=traffic_of(options)), options)
-    else:
-        answer(question, options)
+    serve_traffic.answer(question, options, catalogue)
 
 
-def answer(question: Scenario, options: dict[str, Any]) -> None:
+def places(options: Mapping[str, Any]) -> dict[str, Path | None]:
+    """Return the files that are written, by option."""
+    export = options["export"]
+    return {
+        "--html": options["html"],
+        "--svg": options["svg"],
+        "--out": options["out"],
+        "--trace-window": options["trace_window"],
+        "--export": export[1] if export else None,
+    }
+
+
+def answer(question: Scenario, options: dict[str, Any], catalogue: Catalogue) -> None:
     """Evaluate a scenario and deliver its report."""
     from superpod.cli.report_page import report_page
     from superpod.plan.evaluate import evaluate
 
-    catalogue = shared.open_catalogue(options)
     report = evaluate(catalogue, question)
     sources = catalogue.sources()
     cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
@@ -51,4 +76,19 @@ def answer(question: Scenario, options: dict[str, Any]) -> None:
         {"report": report, "sources": cited},
         lambda full: report_page(report, cited, full=full),
         shared.outputs(options),
+        beside(question, options, catalogue),
     )
+
+
+def beside(question: Scenario, options: Mapping[str, Any], catalogue: Catalogue) -> list[tuple[Path, str]]:
+    """Return the launch commands of the best deployment, where they are asked for."""
+    if not options["export"] or not isinstance(question.work, Serving):
+        return []
+    from superpod.cli.serve_engines import exported
+    from superpod.plan.machine import machine
+    from superpod.plan.serve_search import search
+
+    engine, path = options["export"]
+    made = machine(catalogue, question)
+    best = search(made, question.work, question.fixed).best
+    return [] if best is None else [(path, exported(engine, best, made, question.work, question.model))]

@@ -13,8 +13,11 @@ import click
 from superpod.cli import options as shared
 from superpod.plan.scenario import Failure, Serving, Traffic
 
+GIVEN = click.Path(exists=True, dir_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
+ENGINES = ("vllm", "sglang", "trtllm")
 ORDERS = ("mixed", "alternate", "prompts-first")
+PREFIX_CACHES = ("off", "chips", "peers", "host")
 ROUTERS = ("round-robin", "least-load", "prefix-aware", "sticky")
 ASKED = ("trace", "rate", "lengths", "concurrency")
 """What makes a question one with traffic; the other options of this file go with one of them."""
@@ -25,6 +28,9 @@ GOES_WITH = (
     "disaggregate",
     "router",
     "schedule",
+    "prefix_cache",
+    "fail",
+    "elastic",
     "sweep",
     "out",
     "trace_window",
@@ -70,7 +76,7 @@ class Pools(click.ParamType):  # type: ignore[type-arg]  # as above
 
 
 class FailureAt(click.ParamType):  # type: ignore[type-arg]  # as above
-    """A card that fails: 17@10min, or 17@10min+5min where it comes back."""
+    """Cards that fail: 17@10min, or 16-23@10min+5min where they come back."""
 
     name = "failure"
 
@@ -78,11 +84,11 @@ class FailureAt(click.ParamType):  # type: ignore[type-arg]  # as above
         """Return the failure; fail on anything else."""
         if isinstance(value, Failure):
             return value
-        match = re.fullmatch(r"(\d+)@([^+]+)(?:\+(.+))?", str(value).strip())
-        at, down = (shared.parse_duration(match[place] or "") if match else None for place in (2, 3))
-        if match is None or at is None or (match[3] and not down):
-            self.fail(f"{value!r} is no failure; write CARD@TIME or CARD@TIME+DOWN: 17@10min+5min", param, ctx)
-        made = Failure(card_count=int(match[1]), at_s=at)
+        match = re.fullmatch(r"(\d+)(?:-(\d+))?@([^+]+)(?:\+(.+))?", str(value).strip())
+        at, down = (shared.parse_duration(match[place] or "") if match else None for place in (3, 4))
+        if match is None or at is None or (match[4] and not down):
+            self.fail(f"{value!r} is no failure; write CARDS@TIME or CARDS@TIME+DOWN: 16-23@10min+5min", param, ctx)
+        made = Failure(first_count=int(match[1]), last_count=int(match[2] or match[1]), at_s=at)
         return replace(made, down_s=down) if down else made
 
 
@@ -127,13 +133,27 @@ def traffic_options(command: shared.Command) -> shared.Command:
         click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Of draws."),
         click.option("--slo", type=Slo(), metavar="TARGETS", help="Both targets in one: ttft=2s,tpot=50ms."),
         click.option("--disaggregate", type=Pools(), metavar="P:D", help="Pin the cards of the two pools."),
-        click.option(
-            "--router", type=click.Choice(ROUTERS), default="least-load", show_default=True, help="Who takes a request."
-        ),
+        click.option("--router", type=click.Choice(ROUTERS), help="Who takes a request; else as prefixes are kept."),
         click.option("--schedule", type=click.Choice(ORDERS), help="Prompts and decode steps; else as the software."),
+        click.option(
+            "--prefix-cache",
+            type=click.Choice(PREFIX_CACHES),
+            default="chips",
+            show_default=True,
+            help="Prompts that begin alike are kept by chips, found by peers, and in host memory.",
+        ),
+        click.option("--fail", type=FailureAt(), multiple=True, metavar="CARDS@TIME", help="Cards fail; +TIME: back."),
+        click.option("--elastic", is_flag=True, help="An instance that loses cards goes on, slower."),
         click.option("--sweep", is_flag=True, help="Also answer at other rates: what the machine could take."),
         click.option("--out", type=FILE, metavar="FILE", help="Write every request: .parquet, .csv or .csv.gz."),
         click.option("--trace-window", type=FILE, metavar="FILE", help="Write a window of the run for Perfetto."),
+        click.option("--from", "source", type=GIVEN, metavar="FILE", help="Take the deployment of launch commands."),
+        click.option(
+            "--export",
+            type=(click.Choice(ENGINES), FILE),
+            metavar="ENGINE FILE",
+            help=f"Write launch commands for {', '.join(ENGINES)}.",
+        ),
         click.option("--window", type=Span(), metavar="FROM:TO", help="That window; else 10 s where most wait."),
     ]
     for option in reversed(options):
@@ -174,7 +194,9 @@ def traffic_of(options: Mapping[str, Any]) -> Traffic:
         seed=options["seed"],
         pools_cards=options["disaggregate"],
         order=options["schedule"] or "",
-        router=options["router"],
-        failures=options.get("fail", ()),
+        router=options["router"] or "",
+        prefix_cache=options["prefix_cache"],
+        failures=options["fail"],
+        elastic=options["elastic"],
         sweep=options["sweep"],
     )

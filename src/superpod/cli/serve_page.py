@@ -55,6 +55,7 @@ def screen_blocks(report: TrafficReport) -> tuple[Block, ...]:
     blocks: list[Block] = [headline(report), Metrics(title="", items=metric_items(report.metrics))]
     blocks.append(Text(title=report.outcome.condition.capitalize(), lines=(condition(report),)))
     blocks.append(times_table(report))
+    blocks.extend(harm_text(report))
     blocks.append(Text(title="Binding limit", lines=(report.binding,), tone="strong"))
     blocks.append(Text(title="Deployment", lines=(layout_text(report.deployment),)))
     blocks.append(classes_table(report.outcome.classes))
@@ -79,6 +80,7 @@ def full_blocks(report: TrafficReport, sources: Mapping[str, Source], machine: s
     blocks: list[Block] = [
         *answer,
         Section(title="Times", blocks=(times_table(report), *distributions(report))),
+        *([Section(title="What failures cost", blocks=harm_text(report))] if report.harm is not None else []),
         Section(title="By length of prompt", blocks=(classes_table(report.outcome.classes),)),
         Section(title="Over time", blocks=over_time(report.outcome)),
         Section(title="Pools and links", blocks=(pools_table(report.outcome),)),
@@ -122,7 +124,22 @@ def condition(report: TrafficReport) -> str:
     found = report.outcome
     ended = ", ".join(f"{count(number)} {name}" for name, number in found.counts.items() if number)
     stopped = "interrupted: what follows is of the requests that had ended; " if found.interrupted else ""
-    return f"{stopped}{CONDITIONS[found.condition]}; {ended} in {duration(found.span_s)}, seed {report.seed}"
+    hits = f"; {percent(found.hit_frac)} of the prompt tokens were cached" if found.hit_frac else ""
+    return f"{stopped}{CONDITIONS[found.condition]}; {ended} in {duration(found.span_s)}{hits}; seed {report.seed}"
+
+
+def harm_text(report: TrafficReport) -> tuple[Text, ...]:
+    """Return the answer without failures beside the one with them."""
+    harm, found = report.harm, report.outcome
+    if harm is None:
+        return ()
+    line = (
+        f"{count(harm.failures_count)} times an instance fails or becomes slower; without that "
+        f"{percent(harm.met_frac)} of the requests would be within both targets "
+        f"({100 * (found.met_frac - harm.met_frac):+.1f} points), TTFT P90 "
+        f"{duration(harm.ttft_p90_s)}, TPOT P90 {duration(harm.tpot_p90_s)}, {count(harm.finished_count)} finished"
+    )
+    return (Text(title="Failures", lines=(line,)),)
 
 
 def times_table(report: TrafficReport) -> Table:

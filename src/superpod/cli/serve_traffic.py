@@ -11,31 +11,22 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import check_places, deliver
+from superpod.cli.deliver import deliver
 from superpod.plan.scenario import Scenario
 
 if TYPE_CHECKING:
+    from superpod.catalog.load import Catalogue
     from superpod.cli.requests_file import RequestsFile
     from superpod.plan.serve_answer import Answered
 
 Told = Callable[[str, int, int], None]
 
 
-def answer(question: Scenario, options: dict[str, Any]) -> None:
+def answer(question: Scenario, options: dict[str, Any], catalogue: Catalogue) -> None:
     """Serve the requests and deliver the report; an interrupt ends the run with what it has."""
     from superpod.cli.serve_page import serve_page
     from superpod.plan.serve_answer import evaluate_traffic
 
-    outputs = shared.outputs(options)
-    check_places(
-        {
-            "--html": outputs.html,
-            "--svg": outputs.svg,
-            "--out": options["out"],
-            "--trace-window": options["trace_window"],
-        }
-    )
-    catalogue = shared.open_catalogue(options)
     with requests_file(options["out"]) as file, progress_bar() as told:
         found = evaluate_traffic(catalogue, question, told, None if file is None else file.add)
     report = found.report
@@ -49,8 +40,19 @@ def answer(question: Scenario, options: dict[str, Any]) -> None:
         "serve",
         {"report": report, "sources": cited},
         lambda full: serve_page(report, cited, full=full),
-        outputs,
+        shared.outputs(options),
+        commands(found, question, options),
     )
+
+
+def commands(found: Answered, question: Scenario, options: Mapping[str, Any]) -> list[tuple[Path, str]]:
+    """Return the launch commands of the deployment, where they are asked for."""
+    if not options["export"]:
+        return []
+    from superpod.cli.serve_engines import simulated
+
+    engine, path = options["export"]
+    return [(path, simulated(engine, found, question.model))]
 
 
 def write_window(found: Answered, options: Mapping[str, Any]) -> None:

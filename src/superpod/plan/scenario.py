@@ -44,9 +44,10 @@ class Serving:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failure:
-    """Card `card` fails at `at_s`; its instance is back after `down_s` (never where infinite)."""
+    """Cards `first_count` to `last_count`, numbered from 0 by instance, fail at `at_s` and are back after `down_s`."""
 
-    card_count: int
+    first_count: int
+    last_count: int
     at_s: float
     down_s: float = math.inf
 
@@ -76,8 +77,9 @@ class Traffic:
     `rate_factor` times as fast.
 
     `pools_cards` pins the cards that read prompts and those that decode; `pools` all of the deployment. `order`,
-    `router`: words of `serve.simulation.fleet`, empty for what the software does. `prefix_cache`: where prefixes are
-    kept. `sweep`: also answer at other rates.
+    `router`: words of `serve.simulation.fleet`, empty for what the software does and for a fitting one. `prefix_cache`:
+    where prompts that begin alike are kept (`off`, `chips`, `peers`, `host`, each with those before it). An instance
+    that loses a card is down until it is back, or, where `elastic`, slower. `sweep`: also answer at other rates.
     """
 
     trace: str = ""
@@ -91,9 +93,10 @@ class Traffic:
     pools_cards: tuple[int, int] | None = None
     pools: tuple[GivenPool, ...] = ()
     order: str = ""
-    router: str = "least-load"
-    prefix_cache: str = "off"
+    router: str = ""
+    prefix_cache: str = "chips"
     failures: tuple[Failure, ...] = ()
+    elastic: bool = False
     sweep: bool = False
 
 

@@ -89,10 +89,17 @@ def evaluate_traffic(
     """
     asked = question_of(catalogue, scenario)
     engine = "python" if asked.description.requests_count <= FEW else "auto"
-    shop = Workshop(machine=asked.made, work=asked.work, traffic=asked.traffic, engine=engine)
+    shop = Workshop(
+        machine=asked.made,
+        work=asked.work,
+        traffic=asked.traffic,
+        engine=engine,
+        has_prefixes=asked.description.block_tokens > 0,
+    )
     sample = sample_of(asked.traffic)
     longest = asked.description.prompt.most_tokens + asked.description.output.most_tokens
     best, tried = chosen(shop, dict(scenario.fixed), sample, longest, told)
+    best = replace(best, fleet=shop.fleet(best.found))
     found = outcome(
         best.fleet,
         requests_of(asked.traffic),
@@ -102,7 +109,8 @@ def evaluate_traffic(
     )
     ends = None if found.interrupted else banded(shop, asked, best, found)
     rates = swept(asked.traffic, best, asked.made.cards_count, told) if asked.traffic.sweep and ends else None
-    return Answered(report=report(asked, best, tried, found, ends, rates), question=asked, chosen=best)
+    made = replace(report(asked, best, tried, found, ends, rates), harm=harm_of(shop, asked, best) if ends else None)
+    return Answered(report=made, question=asked, chosen=best)
 
 
 def sample_of(traffic: Traffic) -> Trace:
@@ -252,14 +260,15 @@ def said(asked: Question, found: Outcome) -> tuple[str, ...]:
     return tuple(spoken)
 
 
-def harmed(asked: Question, best: Tried, found: Outcome) -> Harm | None:
-    """Return what failures cost."""
+def harm_of(shop: Workshop, asked: Question, best: Tried) -> Harm | None:
+    """Return the same requests without failures, where some are asked for."""
     if not asked.traffic.failures:
         return None
+    whole = outcome(shop.fleet(best.found, whole=True), requests_of(asked.traffic), best.targets)
     return Harm(
-        failures_count=len(asked.traffic.failures),
-        met_frac=found.met_frac,
-        ttft_p90_s=found.times.ttft.p90_s,
-        tpot_p90_s=found.times.tpot.p90_s,
-        finished_count=found.finished_count,
+        failures_count=len(best.fleet.mishaps),
+        met_frac=whole.met_frac,
+        ttft_p90_s=whole.times.ttft.p90_s,
+        tpot_p90_s=whole.times.tpot.p90_s,
+        finished_count=whole.finished_count,
     )

@@ -129,8 +129,11 @@ def batch_of(shop: Workshop, pool: GivenPool) -> Decode:
     """Return the decode step of the largest batch that fits and is in time; else of one sequence."""
     machine, requests = shop.machine, requests_of(shop.work)
     layout = layout_of(shop.work, pool)
-    made = decode(machine.engine, layout, np.asarray(BATCHES), requests)
-    good = (np.asarray(BATCHES) <= slots(machine.engine, layout, requests)) & (made.tpot_s <= shop.work.tpot_s)
+    batches = np.asarray(BATCHES)
+    made = decode(machine.engine, layout, batches, requests)
+    most = np.inf if pool.sequences_max_count is None else pool.sequences_max_count / float(layout.pipeline)
+    fits = batches <= np.minimum(slots(machine.engine, layout, requests), most)
+    good = np.asarray(fits & (made.tpot_s <= shop.work.tpot_s))
     found: Decode = at_row(made, int(np.flatnonzero(good)[-1]) if good.any() else 0)
     return found
 

@@ -65,7 +65,7 @@ def rounds(shop: Workshop, offered: list[Deployment], sample: Trace, told: Told 
     for number, item in enumerate(offered):
         if told is not None:
             told("deployments", number, len(offered))
-        fleet = shop.fleet(item)
+        fleet = shop.fleet(item, whole=True)
         targets = targets_of(fleet, item, shop.work, shop.engine)
         made = outcome(fleet, sample, targets)
         if made.interrupted:

@@ -1,30 +1,39 @@
 """From a deployment of the steady state to the fleet that is simulated: what steps cost, what caches travel on."""
 
 from dataclasses import dataclass, field, replace
+from math import floor
 from typing import cast
 
+from superpod.errors import ScenarioError
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.tiers import Group
 from superpod.parallel.layout import Layout
 from superpod.plan.band import shares
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving, Traffic
-from superpod.plan.serve_search import (
-    Deployment,
-    instance_ranks,
-)
+from superpod.plan.serve_search import Deployment, instance_ranks
 from superpod.serve.costs import Settings, StepCosts, scaled, step_costs
-from superpod.serve.simulation.fleet import Fleet, Link, Order, Pool, Router
+from superpod.serve.simulation.fleet import Fleet, Link, Mishap, Order, Pool, Prefixes, Router, Store
+
+PREFIX_CACHES = ("off", "chips", "peers", "host")
+"""Where prompts that begin alike are kept: nowhere, with the group that read them, or where each next word says too."""
+
+LARGE_BYTES = float(2**30)
+"""A message by which the rate of a link is told."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workshop:
-    """Makes fleets of one machine for one kind of requests; steps of a layout are priced once. `engine` runs them."""
+    """Makes fleets of one machine for one kind of requests; steps of a layout are priced once.
+
+    `engine` runs them; `has_prefixes`: the requests say which prompts begin alike.
+    """
 
     machine: Machine
     work: Serving
     traffic: Traffic
     engine: str = "auto"
+    has_prefixes: bool = False
     known: dict[tuple[Layout, str], StepCosts] = field(default_factory=dict)
 
     def costs(self, layout: Layout, mode: str) -> StepCosts:
@@ -47,16 +56,34 @@ class Workshop:
             self.known[key] = step_costs(self.machine.engine, layout, settings)
         return self.known[key]
 
-    def fleet(self, found: Deployment, *, slower: float = 1.0) -> Fleet:
-        """Return the fleet of a deployment; every step takes `slower` times as long as predicted."""
+    def fleet(self, found: Deployment, *, slower: float = 1.0, whole: bool = False) -> Fleet:
+        """Return a deployment's fleet: steps take `slower` times as long as predicted, nothing fails where `whole`.
+
+        Raises:
+            ScenarioError: a cache in host memory where no way to it is published; a card that the machine has not.
+        """
         if found.mode == "aggregated":
-            return Fleet(pool=self.pool(found.decode.layout, "aggregated", found.decode_instances, slower))
-        read = self.pool(found.prefill.layout, "prefill", found.prefill_instances, slower)
-        return Fleet(
-            pool=read,
-            decode=self.pool(found.decode.layout, "decode", found.decode_instances, slower),
-            transfer=transfer_link(self.machine, found, self.work, read.costs.token_bytes),
-        )
+            pool = self.pool(found.decode.layout, "aggregated", found.decode_instances, slower)
+            made = Fleet(pool=pool, prefixes=self.prefixes(found.decode.layout))
+        else:
+            read = self.pool(found.prefill.layout, "prefill", found.prefill_instances, slower)
+            made = Fleet(
+                pool=read,
+                decode=self.pool(found.decode.layout, "decode", found.decode_instances, slower),
+                transfer=transfer_link(self.machine, found, self.work, read.costs.token_bytes),
+                prefixes=self.prefixes(found.prefill.layout),
+            )
+        if whole or not self.traffic.failures:
+            return made
+        return replace(made, mishaps=mishaps(self.machine, self.traffic, made))
+
+    def prefixes(self, layout: Layout) -> Prefixes | None:
+        """Return where prompts that begin alike are kept; None where none do, or nobody keeps them."""
+        words = PREFIX_CACHES.index(self.traffic.prefix_cache)
+        if not self.has_prefixes or not words:
+            return None
+        peers = peer_link(self.machine, layout) if words > 1 else None
+        return Prefixes(peers=peers, host=host_store(self.machine, layout) if words > 2 else None)
 
     def pool(self, layout: Layout, mode: str, instances: float, slower: float) -> Pool:
         """Return equal instances."""
@@ -68,8 +95,12 @@ class Workshop:
             instances_count=round(instances),
             order=cast(Order, self.traffic.order) if self.traffic.order else None,
             reserves_output=self.machine.software.reserves_output,
-            router=cast(Router, self.traffic.router),
+            router=cast(Router, self.traffic.router or self.fitting_router()),
         )
+
+    def fitting_router(self) -> str:
+        """Return the route that finds what is cached, where something is."""
+        return "prefix-aware" if self.has_prefixes and self.traffic.prefix_cache != "off" else "least-load"
 
     def can_hold(self, found: Deployment, longest_tokens: int) -> bool:
         """Return whether every pool could hold the longest request alone."""
@@ -102,3 +133,64 @@ def transfer_link(machine: Machine, found: Deployment, work: Serving, token_byte
 def overlap(machine: Machine) -> float:
     """Return the share of a cache that may travel while its prompt is read: all layers but the last."""
     return 1.0 - 1.0 / machine.spec.layers_count
+
+
+def peer_link(machine: Machine, layout: Layout) -> Link:
+    """Return the way of a cached prefix from another instance: the ranks of one group at the rate of large messages."""
+    ranks = float(instance_ranks(layout))
+    group = Group(size=2.0, stride=min(ranks, machine.ranks_count / 2.0))
+    start, whole = (float(collective_time("p2p", machine.fabric, group, size)) for size in (1.0, LARGE_BYTES))
+    return Link(bytes_per_s=LARGE_BYTES / max(whole - start, 1e-12) * float(layout.tensor), latency_s=start)
+
+
+def host_store(machine: Machine, layout: Layout) -> Store:
+    """Return the memory of all hosts as one, which an instance reads over the links of one group's ranks.
+
+    Raises:
+        ScenarioError: the pod's hosts have no published memory or no published way to it.
+    """
+    host = machine.host
+    if not (host.memory_bytes and host.bytes_per_s):
+        raise ScenarioError(
+            f"nobody has published the memory of {machine.pod.name}'s hosts and the way to it",
+            where="--prefix-cache host",
+            hint="--prefix-cache peers, or supply host.memory_bytes and host.link_bytes_per_s (--set)",
+        )
+    rate = host.bytes_per_s * float(layout.tensor)
+    start = peer_link(machine, layout).latency_s
+    return Store(capacity_bytes=host.memory_bytes * machine.ranks_count, link=Link(bytes_per_s=rate, latency_s=start))
+
+
+def mishaps(machine: Machine, traffic: Traffic, fleet: Fleet) -> tuple[Mishap, ...]:
+    """Return what failing cards do to instances, which fill the cards one after the other, the first pool's first.
+
+    An instance that loses cards is down, or, elastic, slower by ranks over ranks left, as its work is spread anew; with
+    none left it is down. Cards that no instance uses may fail unnoticed.
+
+    Raises:
+        ScenarioError: a card that the machine has not.
+    """
+    each = machine.fabric.ranks_per_chip
+    sizes = [
+        pool.costs.ranks_count
+        for pool in (fleet.pool, fleet.decode)
+        if pool is not None
+        for _ in range(pool.instances_count)
+    ]
+    found: list[Mishap] = []
+    for failure in traffic.failures:
+        if not 0 <= failure.first_count <= failure.last_count < machine.cards_count:
+            raise ScenarioError(
+                f"cards {failure.first_count} to {failure.last_count}; the machine has {machine.cards_count:,.0f}",
+                where="--fail",
+                hint="cards are numbered from 0, those of the first instance first",
+            )
+        low, high, begin = failure.first_count * each, (failure.last_count + 1) * each, 0.0
+        for number, size in enumerate(sizes):
+            lost = max(min(high, begin + size) - max(low, begin), 0.0)
+            begin += size
+            if lost > 0.0:
+                left = floor(size - lost)
+                slow = size / left if traffic.elastic and left else None
+                found.append(Mishap(at_s=failure.at_s, instance=number, down_s=failure.down_s, slow_factor=slow))
+    return tuple(found)

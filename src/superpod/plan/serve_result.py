@@ -181,7 +181,7 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harm:
-    """What failures cost: the same requests without them."""
+    """What failures cost: the same requests without them. `failures_count`: instances that fail or become slower."""
 
     failures_count: int
     met_frac: float

@@ -56,7 +56,8 @@ def targets_of(fleet: Fleet, found: Deployment, work: Serving, engine: str = "au
     """Return targets with what the fleet does where requests come one at a time, between lengths on a straight line."""
     lengths = np.unique(np.rint(2.0 ** (np.arange(81) / 4.0)).astype(np.int64))
     alone = trace(np.arange(len(lengths)) * APART_S, lengths, np.full(len(lengths), 2))
-    single = replace(fleet, pool=one_of(fleet.pool), decode=None if fleet.decode is None else one_of(fleet.decode))
+    decode = None if fleet.decode is None else one_of(fleet.decode)
+    single = replace(fleet, pool=one_of(fleet.pool), decode=decode, mishaps=())
     served = simulate(single, alone, engine="python").served
     good = np.zeros(0, dtype=np.int64) if served is None else np.flatnonzero(served.status == FINISHED)
     known, times = np.ones(1), np.full(1, np.inf)
@@ -118,6 +119,7 @@ def counted(pieces: Iterator[Trace], told: Told) -> Iterator[Trace]:
 
 def summed(fleet: Fleet, found: Simulated, tally: Tally, targets: Targets, rate_factor: float) -> Outcome:
     """Return a simulation in numbers."""
+    tally.stopped = found.interrupted
     begin = min(tally.first_s, tally.end_s)
     arriving = max(tally.last_s - begin, 1e-9)
     span = max(tally.end_s - begin, 1e-9)
@@ -128,7 +130,7 @@ def summed(fleet: Fleet, found: Simulated, tally: Tally, targets: Targets, rate_
     return Outcome(
         condition=condition_of(found, tally),
         rate_factor=rate_factor,
-        offered_per_s=tally.ended / arriving,
+        offered_per_s=float(tally.counts.sum()) / arriving,
         served_per_s=finished / span,
         goodput_per_s=tally.met["both"] / span,
         goodput_tokens_per_s=tally.good_tokens / span,

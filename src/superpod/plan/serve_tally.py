@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from superpod.plan.serve_result import Cause, LengthClass, Spread, Times
 from superpod.serve.simulation.answer import STATUS, Served
-from superpod.serve.simulation.columns import FINISHED
+from superpod.serve.simulation.columns import CUT_OFF, FINISHED
 
 Reals = npt.NDArray[np.float64]
 LEAST_S = 1e-6
@@ -79,6 +79,7 @@ class Tally:
     ttft_target_s: float
     tpot_target_s: float
     unloaded_s: Callable[[Reals], Reals]
+    stopped: bool = False
     counts: npt.NDArray[np.int64] = field(default_factory=lambda: np.zeros(len(STATUS), dtype=np.int64))
     times: dict[str, Histogram] = field(
         default_factory=lambda: {name: Histogram() for name in Times.__dataclass_fields__}
@@ -97,8 +98,8 @@ class Tally:
 
     @property
     def ended(self) -> int:
-        """Requests counted."""
-        return int(self.counts.sum())
+        """Requests counted; where the run was stopped, those that were under way are none of them."""
+        return int(self.counts.sum() - self.counts[CUT_OFF] * self.stopped)
 
     def add(self, served: Served) -> None:
         """Count some requests in."""
@@ -185,7 +186,7 @@ class Tally:
         found += [
             (STATUS[place].replace(" ", "-"), f"{STATUS[place]}", int(self.counts[place]))
             for place in range(len(STATUS))
-            if place != FINISHED
+            if place != FINISHED and not (place == CUT_OFF and self.stopped)
         ]
         ranked = sorted(found, key=lambda item: -item[2])
         return tuple(Cause(code=code, what=what, share_frac=count / whole) for code, what, count in ranked if count)

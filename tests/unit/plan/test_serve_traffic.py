@@ -1,5 +1,6 @@
 """Requests of a question with traffic: streams, what is counted of them, and what is said."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from superpod.catalog.load import SHIPPED, Catalogue
 from superpod.errors import InfeasibleError, ScenarioError, TrafficError
-from superpod.plan.scenario import GivenPool, Scenario, Serving, Traffic
+from superpod.plan.scenario import Failure, GivenPool, Scenario, Serving, Traffic
 from superpod.plan.serve_answer import Answered, evaluate_traffic
 from superpod.plan.serve_tally import Histogram, Tally
 from superpod.plan.serve_traffic import check_traffic, described, requests_of
@@ -186,3 +187,64 @@ def test_what_cannot_be_in_time_says_so(catalogue: Catalogue) -> None:
     work = Serving(ttft_s=0.5, tpot_s=1e-5)
     with pytest.raises(InfeasibleError, match="TPOT"):
         evaluate_traffic(catalogue, replace(QUESTION, work=work))
+
+
+def prefixed(path: Path) -> Traffic:
+    """Forty families of prompts: 3,072 tokens alike, 128 of their own."""
+    with path.open("w", encoding="utf-8") as stream:
+        for row in range(240):
+            blocks = [6 * (row % 40) + place for place in range(6)] + [1000 + row]
+            line = {"timestamp": 100 * row, "input_length": 3200, "output_length": 40, "hash_ids": blocks}
+            stream.write(json.dumps(line) + "\n")
+    return Traffic(trace=str(path))
+
+
+def test_prompts_that_begin_alike_are_read_once(catalogue: Catalogue, tmp_path: Path) -> None:
+    traffic = prefixed(tmp_path / "t.jsonl")
+    off, chips, peers = (
+        evaluate_traffic(catalogue, replace(QUESTION, traffic=replace(traffic, prefix_cache=word))).report.outcome
+        for word in ("off", "chips", "peers")
+    )
+    assert off.hit_frac == 0.0
+    assert chips.hit_frac > 0.5
+    assert peers.hit_frac >= chips.hit_frac
+    assert chips.times.ttft.mean_s < off.times.ttft.mean_s
+    assert off.finished_count == chips.finished_count == peers.finished_count == 240
+
+
+def test_a_cache_in_host_memory_needs_hosts(catalogue: Catalogue, tmp_path: Path) -> None:
+    traffic = replace(prefixed(tmp_path / "t.jsonl"), prefix_cache="host")
+    bare = replace(catalogue, overrides={"pods/hgx-h100:host.link_bytes_per_s": None})
+    with pytest.raises(ScenarioError, match="hosts and the way to it"):
+        evaluate_traffic(bare, replace(QUESTION, traffic=traffic))
+
+
+@pytest.mark.parametrize("elastic", [False, True])
+def test_cards_that_fail_cost_what_the_report_says(catalogue: Catalogue, elastic: bool) -> None:
+    pools = (GivenPool(mode="aggregated", instances_count=2, layout={"tensor": 4.0}),)
+    failure = Failure(first_count=1, last_count=1, at_s=2.0, down_s=4.0)
+    traffic = replace(DRAWN, rate="poisson:40", pools=pools, failures=(failure,), elastic=elastic)
+    answered = evaluate_traffic(catalogue, replace(QUESTION, traffic=traffic))
+    (mishap,) = answered.chosen.fleet.mishaps
+    assert (mishap.instance, mishap.slow_factor) == (0, 4.0 / 3.0 if elastic else None)
+    report = answered.report
+    assert report.harm is not None
+    assert report.harm.failures_count == 1
+    assert report.harm.finished_count == report.outcome.finished_count == 200
+    whole = evaluate_traffic(catalogue, replace(QUESTION, traffic=replace(traffic, failures=()))).report
+    assert whole.harm is None
+    assert whole.outcome.times.latency.mean_s < report.outcome.times.latency.mean_s
+    assert whole.outcome.times.ttft.p90_s == report.harm.ttft_p90_s
+
+
+def test_a_card_that_the_machine_has_not_cannot_fail(catalogue: Catalogue) -> None:
+    failure = Failure(first_count=7, last_count=8, at_s=2.0)
+    with pytest.raises(ScenarioError, match="cards 7 to 8; the machine has 8"):
+        evaluate_traffic(catalogue, replace(QUESTION, traffic=replace(DRAWN, failures=(failure,))))
+
+
+def test_an_instance_that_never_comes_back_leaves_its_requests_to_others(catalogue: Catalogue) -> None:
+    pools = (GivenPool(mode="aggregated", instances_count=2, layout={"tensor": 4.0}),)
+    failure = Failure(first_count=0, last_count=3, at_s=2.0)
+    found = evaluate_traffic(catalogue, replace(QUESTION, traffic=replace(DRAWN, pools=pools, failures=(failure,))))
+    assert found.report.outcome.finished_count == 200
