@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
     from superpod.plan.serve_result import LengthClass, Outcome, RatePoint, Spread, Sweep, TrafficReport, Trial
 
-TRIALS_SHOWN = 3
+TRIALS_SHOWN = 12
 CONDITION_TONES: dict[str, Tone] = {"stable": "good", "backlogged": "warn", "overloaded": "bad"}
 
 
@@ -278,7 +278,15 @@ def trials_table(report: TrafficReport) -> Table:
         Column(label="steady state", right=True),
         Column(label="state"),
     )
-    return Table(title="", columns=columns, rows=tuple(trial_row(item, report) for item in report.trials[1:]))
+    shown = report.trials[1 : TRIALS_SHOWN + 1]
+    left = len(report.trials) - 1 - len(shown)
+    more = f"{left} more: --json."
+    return Table(
+        title="",
+        columns=columns,
+        rows=tuple(trial_row(item, report) for item in shown),
+        footnotes=(more,) if left > 0 else (),
+    )
 
 
 def trial_row(item: Trial, report: TrafficReport) -> tuple[Cell | str, ...]:

@@ -1,7 +1,7 @@
 """Deployments to simulate: those that the steady state finds around its optimum, or the one that is given."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -24,14 +24,16 @@ from superpod.plan.serve_search import (
     requests_of,
 )
 from superpod.result import at_row
-from superpod.serve.batching import slots
+from superpod.serve.batching import Batching, slots
 from superpod.serve.steady import Decode, Prefill, decode, prefill
 
 # Around the targets, as factors: prompts longer than the mean need quicker readers, and a decode pool that is never
 # full may be slower when it is. The first is the steady-state optimum itself.
 AROUND = ((1.0, 1.0), (0.5, 1.0), (0.25, 1.0), (0.1, 1.0), (4.0, 1.0), (1.0, 0.7), (0.25, 0.7))
-OF_EACH = 4
-"""Deployments that each pair of factors gives to the simulation, those of the highest steady rates."""
+OF_EACH = 2
+"""Deployments of each layout that reads, for each pair of factors: those of the highest steady rates."""
+LAYOUTS = 8
+"""Layouts that read, for each pair of factors."""
 
 
 def candidates(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment]:
@@ -48,38 +50,61 @@ def candidates(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment
     decoding = decode_columns(machine, machine.engine, requests, fixed, work.imbalance_ratio)
     prefilling = prefill_columns(machine, machine.engine, requests, work.imbalance_ratio)
     fits = np.asarray(decoding.sequences <= slots(machine.engine, decoding.layout, requests))
+    apart_only = work.mode == "disaggregated" or shop.traffic.pools_cards is not None
+    priced = None if apart_only else continuous(machine.engine, decoding.layout, requests, decoding.sequences)
+    priced_columns = Columns(decode=decoding, fits=fits, prefill=prefilling, batching=priced)
     found: list[Deployment] = []
     for first, each in AROUND:
         asked = replace(work, ttft_s=work.ttft_s * first, tpot_s=work.tpot_s * each)
         offered = pinned if shop.traffic.pools_cards else deployments
-        made = list(offered(shop, asked, (decoding, fits), prefilling))
-        made.sort(key=lambda item: -item.tokens_per_s)
-        found += made[:OF_EACH]
+        found += varied(sorted(offered(shop, asked, priced_columns), key=lambda item: -item.tokens_per_s))
     return distinct(found)
 
 
-def deployments(
-    shop: Workshop, work: Serving, decoding: tuple[Decode, Any], prefilling: Prefill
-) -> Iterator[Deployment]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Columns:
+    """Every instance that the machine can hold, priced: those that decode, whether they fit, those that read, and both.
+
+    `batching` is None where no instance does both.
+    """
+
+    decode: Decode
+    fits: Any
+    prefill: Prefill
+    batching: tuple[Batching, Any] | None
+
+
+def deployments(shop: Workshop, work: Serving, priced: Columns) -> Iterator[Deployment]:
     """Yield what the steady state offers under the targets of `work`."""
     machine, requests = shop.machine, requests_of(work)
-    one, fits = decoding
     if work.mode in {"auto", "disaggregated"}:
-        quick = np.asarray(one.tpot_s <= work.tpot_s)
-        yield from disaggregated(machine, work, requests, (one, fits & quick), prefilling)
+        quick = np.asarray(priced.decode.tpot_s <= work.tpot_s)
+        yield from disaggregated(machine, work, requests, (priced.decode, priced.fits & quick), priced.prefill)
     if work.mode in {"auto", "aggregated"}:
-        yield from aggregated(machine, work, requests, decoding)
+        yield from aggregated(machine, work, requests, (priced.decode, priced.fits), priced.batching)
 
 
-def pinned(shop: Workshop, work: Serving, decoding: tuple[Decode, Any], prefilling: Prefill) -> Iterator[Deployment]:
+def pinned(shop: Workshop, work: Serving, priced: Columns) -> Iterator[Deployment]:
     """Yield the deployments of the steady state with as many instances as the pinned pools have room for."""
     each = shop.machine.fabric.ranks_per_chip
     cards = shop.traffic.pools_cards or (0, 0)
-    for found in deployments(shop, replace(work, mode="disaggregated"), decoding, prefilling):
+    for found in deployments(shop, replace(work, mode="disaggregated"), priced):
         read = cards[0] * each // float(instance_ranks(found.prefill.layout))
         decode = cards[1] * each // float(instance_ranks(found.decode.layout))
         if read and decode:
             yield replace(found, prefill_instances=float(read), decode_instances=float(decode))
+
+
+def varied(ranked: list[Deployment]) -> list[Deployment]:
+    """Return the best few deployments of each of the best few layouts that read; what decodes varies less."""
+    counts: dict[Layout, int] = {}
+    kept = []
+    for item in ranked:
+        layout = item.prefill.layout
+        if counts.get(layout, 0) < OF_EACH and (layout in counts or len(counts) < LAYOUTS):
+            counts[layout] = counts.get(layout, 0) + 1
+            kept.append(item)
+    return kept
 
 
 def distinct(found: list[Deployment]) -> list[Deployment]:

@@ -16,6 +16,8 @@ from superpod.traffic.requests import Trace
 FINALISTS = 4
 FIRST_COUNT, LAST_COUNT = 1_000, 10_000
 """Requests on which all are tried, and those on which the finalists are."""
+FIRST_PLAIN_COUNT = 250
+"""As the former, where nothing is compiled."""
 Told = Callable[[str, int, int], None]
 
 
@@ -51,7 +53,8 @@ def chosen(
     if not offered:
         raise nothing(shop, fixed)
     held = [item for item in offered if shop.can_hold(item, longest_tokens)] or offered
-    few, more = sample.part(0, FIRST_COUNT), sample.part(0, LAST_COUNT)
+    first = FIRST_PLAIN_COUNT if shop.engine == "python" else FIRST_COUNT
+    few, more = sample.part(0, first), sample.part(0, LAST_COUNT)
     tried = sorted(rounds(shop, held, few, told), key=lambda item: item.rank)
     if more.requests_count > few.requests_count:
         again = rounds(shop, [item.found for item in tried[:FINALISTS]], more, told)

@@ -54,11 +54,11 @@ class Targets:
 
 def targets_of(fleet: Fleet, found: Deployment, work: Serving, engine: str = "auto") -> Targets:
     """Return targets with what the fleet does where requests come one at a time, between lengths on a straight line."""
-    lengths = np.unique(np.rint(2.0 ** (np.arange(81) / 4.0)).astype(np.int64))
+    lengths = np.unique(np.rint(2.0 ** (np.arange(61) / 3.0)).astype(np.int64))
     alone = trace(np.arange(len(lengths)) * APART_S, lengths, np.full(len(lengths), 2))
     decode = None if fleet.decode is None else one_of(fleet.decode)
     single = replace(fleet, pool=one_of(fleet.pool), decode=decode, mishaps=())
-    served = simulate(single, alone, engine="python").served
+    served = simulate(single, alone, engine=engine).served
     good = np.zeros(0, dtype=np.int64) if served is None else np.flatnonzero(served.status == FINISHED)
     known, times = np.ones(1), np.full(1, np.inf)
     if served is not None and len(good):

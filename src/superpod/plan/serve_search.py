@@ -259,15 +259,21 @@ def transfer_time(machine: Machine, prefilling: Prefill, requests: Requests) -> 
     return collective_time("p2p", machine.fabric, across, prefilling.sequences * one)
 
 
-def aggregated(machine: Machine, work: Serving, requests: Requests, decoding: tuple[Decode, Any]) -> list[Deployment]:
+def aggregated(
+    machine: Machine,
+    work: Serving,
+    requests: Requests,
+    decoding: tuple[Decode, Any],
+    priced: tuple[Batching, Num] | None = None,
+) -> list[Deployment]:
     """Return the best deployments in which every instance reads prompts within or between its decode steps.
 
     The decode columns give the candidates; each holds as many requests as its decode batch has sequences, some of them
-    still being read, and continuous batching prices them.
+    still being read, and continuous batching prices them (`priced`, where that was done before).
     """
     decode_all, fits = decoding
     layout = decode_all.layout
-    state, rate = continuous(machine.engine, layout, requests, decode_all.sequences)
+    state, rate = priced or continuous(machine.engine, layout, requests, decode_all.sequences)
     good = np.asarray(fits & (state.tpot_s <= work.tpot_s) & (state.ttft_s <= work.ttft_s))
     found: list[Deployment] = []
     for row in best_by_size(layout, rate, good):
