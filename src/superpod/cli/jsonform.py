@@ -7,7 +7,8 @@ Every verb's `--json` prints one object:
 and beside these two keys
     catalog          `kind`, `entries`: the catalogue's own records
     show             `entries`: {kind, entry}; a model's also carry `parameters`
-    train, serve     `report`: a `superpod.plan.report.Report`; `sources`: the cited publications by id
+    train, serve     `report`: a `superpod.plan.report.Report`, of `serve` with traffic a
+                     `superpod.plan.serve_result.TrafficReport`; `sources`: the cited publications by id
     compare          `comparison`: a `superpod.plan.compare_result.Comparison`; `sources`
     fabric           `report`: a `superpod.plan.fabric_result.FabricReport`; `sources`
     power            `report`: a `superpod.plan.power_report.PowerReport`; `sources`
