@@ -58,6 +58,7 @@ def test_a_trace_is_served_and_every_request_written(tmp_path: Path) -> None:
     assert f"--trace {trace}" in text
     events = json.loads(window.read_text(encoding="utf-8"))["traceEvents"]
     assert {event["ph"] for event in events} == {"M", "C", "X"}
+    assert {event["cat"] for event in events if event["ph"] == "X"} == {"instance", "request"}
 
 
 def test_parquet_holds_the_same_requests(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
-"""A window of a run as a trace file that Perfetto and chrome://tracing open: requests where they are read and decoded.
+"""A window of a run as a trace file that Perfetto and chrome://tracing open: what instances and requests do.
 
-An instance is a process; its requests lie on as many lanes as it has at a time.
+An instance is a process; its steps are a thread, the caches that come to it are others, and its requests lie on as many
+more as it has at a time.
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from superpod.errors import SuperpodError
 
 if TYPE_CHECKING:
     from superpod.plan.serve_answer import Answered
-    from superpod.serve.simulation.answer import Served
+    from superpod.serve.simulation.answer import Served, Spans
 
 HEAD = '{"displayTimeUnit":"ms","traceEvents":['
 WINDOW_S = 10.0
 QUEUE, COUNTERS, FIRST = 1, 2, 10
 """Processes: who waits, what is counted, then the instances. Perfetto hides process 0."""
+STEPS, CACHES, REQUESTS = 1, 2, 1000
+"""Threads of an instance: its steps, then caches that come, then requests; what overlaps takes the next number."""
 Event = dict[str, Any]
 Piece = tuple[float, float, str, Event]
 
@@ -36,14 +39,14 @@ def write_window_trace(path: Path, found: Answered, window: tuple[float, float] 
         SuperpodError: the file cannot be written.
     """
     span = window or fullest(found)
-    rows = rerun(found, span)
+    rows, spans = rerun(found, span)
     target = path.resolve()
     draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         with draft.open("x", encoding="utf-8") as stream:
             lead = HEAD
             write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-            for event in events(found, rows, span):
+            for event in events(found, rows, spans, span):
                 stream.write(f"{lead}\n{write_json(event)}")
                 lead = ","
             stream.write("\n]}\n")
@@ -65,10 +68,10 @@ def fullest(found: Answered) -> tuple[float, float]:
     return begin, begin + WINDOW_S
 
 
-def rerun(found: Answered, span: tuple[float, float]) -> list[Served]:
-    """Return the requests that are under way in a window."""
-    from superpod.plan.serve_run import outcome
+def rerun(found: Answered, span: tuple[float, float]) -> tuple[list[Served], Spans | None]:
+    """Return the requests that are under way in a window, and what instances do in it."""
     from superpod.plan.serve_traffic import requests_of
+    from superpod.serve.simulation.run import simulate
 
     kept: list[Served] = []
 
@@ -77,22 +80,46 @@ def rerun(found: Answered, span: tuple[float, float]) -> list[Served]:
         if len(inside):
             kept.append(served.rows(inside))
 
-    outcome(found.chosen.fleet, requests_of(found.question.traffic), found.chosen.targets, sink=take)
-    return kept
+    chosen = found.chosen
+    stream = requests_of(found.question.traffic)
+    made = simulate(chosen.fleet, stream, sink=take, engine=chosen.targets.engine, window=span)
+    return kept, made.spans
 
 
-def events(found: Answered, rows: list[Served], span: tuple[float, float]) -> Iterator[Event]:
-    """Yield names, then counters, then spans by process."""
-    processes: dict[int, list[Piece]] = {}
+def events(found: Answered, rows: list[Served], spans: Spans | None, span: tuple[float, float]) -> Iterator[Event]:
+    """Yield names, then counters, then by process its steps, the caches that come to it, and its requests."""
+    threads: dict[tuple[int, int], list[Piece]] = {}
     for served in rows:
         for process, piece in pieces(served):
-            processes.setdefault(process, []).append(piece)
+            threads.setdefault((process, REQUESTS), []).append(piece)
+    for thread, piece in done(spans):
+        threads.setdefault(thread, []).append(piece)
     yield named("process_name", COUNTERS, 0, "counters")
     yield from counters(found, span)
-    for process in sorted(processes):
+    for process in sorted({process for process, _ in threads}):
         yield named("process_name", process, 0, process_name(found, process))
         yield named("process_sort_index", process, 0, process)
-        yield from laid(process, processes[process], span)
+        if (process, STEPS) in threads:
+            yield named("thread_name", process, STEPS, "steps")
+    for process, first in sorted(threads):
+        yield from laid(process, first, threads[process, first], span)
+
+
+def done(spans: Spans | None) -> Iterator[tuple[tuple[int, int], Piece]]:
+    """Yield what instances do, with process and thread."""
+    from superpod.serve.simulation.answer import DOINGS
+
+    if spans is None:
+        return
+    names = ("instance", "doing", "begin_s", "end_s", "steps_count", "amount_count")
+    columns = (getattr(spans, name).tolist() for name in names)
+    for instance, doing, begin, end, steps, amount in zip(*columns, strict=True):
+        what = DOINGS[doing]
+        if what == "receives":
+            yield (FIRST + instance, CACHES), (begin, end, "cache", {"bytes": amount})
+            continue
+        name = f"{steps} x {what}" if steps > 1 else what
+        yield (FIRST + instance, STEPS), (begin, end, name, {"steps": steps, "sequences": amount})
 
 
 def process_name(found: Answered, process: int) -> str:
@@ -125,8 +152,8 @@ def pieces(served: Served) -> Iterator[tuple[int, Piece]]:
             yield FIRST + decoder, (first, end, f"request {number} decodes", about)
 
 
-def laid(process: int, found: list[Piece], span: tuple[float, float]) -> Iterator[Event]:
-    """Yield the spans of a process, each on the first lane that is free when it begins; cut to the window."""
+def laid(process: int, first: int, found: list[Piece], span: tuple[float, float]) -> Iterator[Event]:
+    """Yield the spans of a process, each on the first thread that is free when it begins; cut to the window."""
     free: list[float] = []
     for begin, end, name, about in sorted(found, key=lambda item: item[:2]):
         start, stop = max(begin, span[0]), min(end, span[1])
@@ -136,12 +163,12 @@ def laid(process: int, found: list[Piece], span: tuple[float, float]) -> Iterato
         free[lane : lane + 1] = [stop]
         yield {
             "name": name,
-            "cat": "request",
+            "cat": "request" if first == REQUESTS else "instance",
             "ph": "X",
             "ts": round(start * 1e6, 3),
             "dur": round((stop - start) * 1e6, 3),
             "pid": process,
-            "tid": lane + 1,
+            "tid": first + lane,
             "args": about,
         }
 

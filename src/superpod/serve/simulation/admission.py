@@ -7,7 +7,7 @@ from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.lives import dequeue, emitted, hold, in_use
 from superpod.serve.simulation.order import append
 from superpod.serve.simulation.prefix import cached_blocks, fetched, held_already, reuse
-from superpod.serve.simulation.series import spread
+from superpod.serve.simulation.series import record, spread
 
 
 def needs(w, p, s):
@@ -80,6 +80,7 @@ def hand_in(w, i, s, now):
     end = max(begin + seconds, now + seconds * (1.0 - w.link[c.OVERLAPS]))
     w.hour[i + c.PIPE] = end
     spread(w, c.TRANSFER_BYTES, begin, end, size)
+    record(w, i, c.CARRIES, begin, end, 1, size)
     return end + w.link[c.TRANSFER_LATENCY]
 
 

@@ -26,6 +26,7 @@ SERIES = (
     "disk_bytes",
     "instances_up",
 )
+DOINGS = ("idle", "decodes", "reads", "reads and decodes", "receives")
 MEANS = ("queued", "in_flight", "memory_tokens", "instances_up")
 """Series that are means over a bin; the others are sums."""
 
@@ -95,6 +96,22 @@ class InstanceUse:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Spans:
+    """What instances did in a window, one span a row, in order of end.
+
+    `doing` is a place in `DOINGS`. `steps_count` is how many steps a span has; `amount_count` the sequences that decode
+    in them, or the bytes of a cache that comes to the instance.
+    """
+
+    instance: Whole
+    doing: Whole
+    begin_s: Reals
+    end_s: Reals
+    steps_count: Whole
+    amount_count: Reals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Simulated:
     """The answer of `simulate`.
 
@@ -112,6 +129,7 @@ class Simulated:
     events_count: int
     engine: str
     interrupted: bool
+    spans: Spans | None = None
 
 
 def joined(pieces: list[Served]) -> Served:

@@ -106,6 +106,7 @@ def world(fleet: Fleet, closed: tuple[int, float] | None, block_tokens: int) -> 
         tally=tally,
         clock=clock,
         series=np.zeros(c.SERIES * c.BINS),
+        log=np.zeros(0),
         result=np.zeros(0, dtype=np.int64),
         times=np.zeros(0),
     )

@@ -136,12 +136,12 @@ BY_BUSY, BY_MEMORY, BY_QUEUE = range(3)
 TALLY = 24
 FREE_ROW, OUT, NEXT_ROW, NEXT_NUMBER, TURN, QUEUED, UNDER_WAY, NEXT_CONTROL = range(8)
 ISSUES, TO_ISSUE, ARENA, EVENTS, ROWS_LEFT, CLOSED, TURN_DECODE, ONE_BY_ONE = range(8, 16)
-INSTANCES, CALLED, BLOCK_TOKENS, TIERS, SEED = range(16, 21)
+INSTANCES, CALLED, BLOCK_TOKENS, TIERS, SEED, LOGGED = range(16, 22)
 """BLOCK_TOKENS: of prefix blocks, 0 where none are kept; TIERS: the first shelf that is no group's."""
 
 # clock: seconds.
-CLOCKS = 8
-NOW, BIN_S, THINK, LAST, EMITTED, _, NEXT_LOOK = range(7)
+CLOCKS = 10
+NOW, BIN_S, THINK, LAST, EMITTED, _, NEXT_LOOK, LOG_FROM, LOG_TO = range(9)
 """EMITTED: tokens of a decode step, of the first pool and of the second."""
 
 # series: a row of bins each.
@@ -149,6 +149,12 @@ BINS = 512
 IN_QUEUE, IN_FLIGHT, MEMORY, DECODES_BUSY, READS_BUSY, MIXED_BUSY, ARRIVALS, FINISHES = range(8)
 OUT_TOKENS, IN_TOKENS, TRANSFER_BYTES, SWAP_BYTES, PEER_BYTES, HOST_BYTES, DISK_BYTES, UP_COUNT = range(8, 16)
 SERIES = 16
+
+# log: spans that touch the window from LOG_FROM to LOG_TO. WHAT_DONE: a phase of an instance, or CARRIES, a cache that
+# comes to it. SPAN_STEPS of how many sequences (AMOUNT), or bytes.
+LOG = 6
+DOER, WHAT_DONE, SPAN_BEGIN, SPAN_END, SPAN_STEPS, AMOUNT = range(6)
+CARRIES = 4
 
 # result: rows of what has ended.
 RESULT = 8
@@ -183,6 +189,7 @@ class World(NamedTuple):
     tally: Whole
     clock: Reals
     series: Reals
+    log: Reals
     result: Whole
     times: Reals
 

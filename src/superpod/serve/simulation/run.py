@@ -23,7 +23,7 @@ from superpod.serve.simulation import (
     stride,
 )
 from superpod.serve.simulation import columns as c
-from superpod.serve.simulation.answer import MEANS, SERIES, STATUS, InstanceUse, Served, Simulated, joined
+from superpod.serve.simulation.answer import MEANS, SERIES, STATUS, InstanceUse, Served, Simulated, Spans, joined
 from superpod.serve.simulation.build import ROWS, floats, units, wider, with_blocks, world
 from superpod.serve.simulation.columns import Piece, World
 from superpod.serve.simulation.fleet import Fleet
@@ -31,6 +31,7 @@ from superpod.traffic.requests import ClosedLoop, Trace, pieces_of, trace
 
 MODULES = (step_tables, order, series, shelf, prefix, lives, admission, stride, route, steps, health, loop)
 ENGINES = ("auto", "compiled", "python")
+SPANS_MOST = 200_000
 Sink = Callable[[Served], None]
 
 
@@ -121,6 +122,25 @@ class Run:
             events_count=int(w.tally[c.EVENTS]),
             engine="compiled" if self.compiled else "python",
             interrupted=interrupted,
+            spans=self.spans() if len(w.log) else None,
+        )
+
+    def watch(self, begin_s: float, end_s: float) -> None:
+        """Let what instances do in a window be written down, the first `SPANS_MOST` spans of it."""
+        self.world = self.world._replace(log=np.zeros(SPANS_MOST * c.LOG))
+        self.world.clock[c.LOG_FROM], self.world.clock[c.LOG_TO] = begin_s, end_s
+
+    def spans(self) -> Spans:
+        """Return what was written down."""
+        rows = self.world.log[: int(self.world.tally[c.LOGGED]) * c.LOG].reshape(-1, c.LOG).T.copy()
+        number = np.array([part.instance for part in units(self.fleet)], dtype=np.int64)
+        return Spans(
+            instance=number[rows[c.DOER].astype(np.int64) // c.INSTANCE],
+            doing=rows[c.WHAT_DONE].astype(np.int64),
+            begin_s=rows[c.SPAN_BEGIN],
+            end_s=rows[c.SPAN_END],
+            steps_count=rows[c.SPAN_STEPS].astype(np.int64),
+            amount_count=rows[c.AMOUNT],
         )
 
 
@@ -132,13 +152,14 @@ def simulate(
     sink: Sink | None = None,
     engine: str = "auto",
     one_by_one: bool = False,
+    window: tuple[float, float] | None = None,
 ) -> Simulated:
     """Return how a fleet serves a stream of requests.
 
     `sink` is handed each piece of results and none is kept, so memory does not grow with the stream. `seed`
     spreads sessions over groups. `one_by_one` takes
     decode steps one at a time, which changes nothing but the time it takes. An interrupt ends the simulation with what
-    it has.
+    it has. `window`: from when to when what instances do is written down.
 
     Raises:
         ScenarioError: an engine that is not one of `ENGINES`.
@@ -151,6 +172,8 @@ def simulate(
     first = next(pieces, trace([], [], []))
     run = Run(fleet, closed, engine, first.block_tokens)
     run.world.tally[c.ONE_BY_ONE], run.world.tally[c.SEED] = one_by_one, seed
+    if window is not None:
+        run.watch(*window)
     kept: list[Served] = []
     take = kept.append if sink is None else sink
     interrupted = False

@@ -2,14 +2,24 @@
 """What happened over time, in a fixed number of bins that grow wider as time goes on."""
 
 from superpod.serve.simulation.columns import (
+    AMOUNT,
     BIN_S,
     BINS,
+    DOER,
     IN_FLIGHT,
     IN_QUEUE,
     LAST,
+    LOG,
+    LOG_FROM,
+    LOG_TO,
+    LOGGED,
     QUEUED,
     SERIES,
+    SPAN_BEGIN,
+    SPAN_END,
+    SPAN_STEPS,
     UNDER_WAY,
+    WHAT_DONE,
 )
 
 
@@ -62,3 +72,16 @@ def observe(w, now):
         spread(w, IN_QUEUE, last, now, w.tally[QUEUED] * (now - last))
         spread(w, IN_FLIGHT, last, now, w.tally[UNDER_WAY] * (now - last))
         w.clock[LAST] = now
+
+
+def record(w, i, what, begin, end, steps, amount):
+    """Write down what an instance does, where it touches the window that is looked at and there is room."""
+    row = w.tally[LOGGED] * LOG
+    if begin < w.clock[LOG_TO] and end > w.clock[LOG_FROM] and row < len(w.log):
+        w.tally[LOGGED] += 1
+        w.log[row + DOER] = float(i)
+        w.log[row + WHAT_DONE] = float(what)
+        w.log[row + SPAN_BEGIN] = begin
+        w.log[row + SPAN_END] = end
+        w.log[row + SPAN_STEPS] = float(steps)
+        w.log[row + AMOUNT] = amount

@@ -23,7 +23,7 @@ from superpod.serve.simulation.lives import (
 from superpod.serve.simulation.order import remove
 from superpod.serve.simulation.prefix import keep_prefix, trim
 from superpod.serve.simulation.route import hand_over, restart
-from superpod.serve.simulation.series import note, spread
+from superpod.serve.simulation.series import note, record, spread
 from superpod.serve.simulation.stride import plan_stride, price
 from superpod.serve.step_tables import mixed_step, prompt_pass, read_chunk
 
@@ -181,6 +181,8 @@ def account(w, i, now):
     if phase != c.IDLE:
         w.hour[i + c.BUSY + phase - 1] += seconds
         spread(w, c.DECODES_BUSY + phase - 1, begin, now, seconds)
+        held = w.hour[i + c.SPAN_BATCH] * w.instance[i + c.GROUPS] if phase != c.READS_ONLY else 0.0
+        record(w, i, phase, begin, now, max(w.instance[i + c.PLAN], 1), held)
     spread(w, c.MEMORY, begin, now, w.hour[i + c.USED] * seconds)
 
 
