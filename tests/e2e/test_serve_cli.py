@@ -171,7 +171,11 @@ def test_an_interrupt_ends_with_what_was_simulated(
 
     monkeypatch.setattr(requests_file.RequestsFile, "add", pressed)
     monkeypatch.setattr(serve_traffic, "STRIDE", 20)
-    assert run([*DRAWN, "--out", str(out)]) == 0
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # jobs in the background ignore it
+    try:
+        assert run([*DRAWN, "--out", str(out)]) == 0
+    finally:
+        signal.signal(signal.SIGINT, before)
     said, told = capsys.readouterr()
     assert "[interrupted]" in said
     with out.open(encoding="utf-8", newline="") as stream:
