@@ -13,7 +13,7 @@ from superpod.plan.scenario import Training
 from superpod.plan.train_space import Columns, Space, keep
 from superpod.result import at_row, chosen
 from superpod.train.memory import TrainingMemory, training_memory
-from superpod.train.schedules import SCHEDULES
+from superpod.train.schedules import by_schedule
 from superpod.train.step import StepTime, kernel_bound, micro_batches, step_time
 
 FINALISTS = 12  # of each schedule: closed forms err by a few percent, and alike for layouts of one schedule
@@ -137,13 +137,10 @@ def runnable(layout: Layout, passes: Any) -> Any:
     That takes another micro-batch at work on the same stage: DualPipe pairs them by design; 1F1B as Megatron-Core does,
     with interleaved chunks or without a pipeline, and not where whole layers are recomputed.
     """
-    good: Any = True
-    for name, schedule in SCHEDULES.items():
-        here = layout.schedule == name
-        if np.any(here):
-            defined = schedule.legal(layout.pipeline, layout.virtual, passes)
-            single = (np.asarray(layout.pipeline) > 1) | (name == "1f1b")
-            good = good & np.where(here, defined & single, True)
+    defined = by_schedule(
+        layout.schedule, lambda item: np.where(item.legal(layout.pipeline, layout.virtual, passes), 1.0, 0.0)
+    )
+    good = (defined > 0.0) & ((np.asarray(layout.pipeline) > 1) | chosen(layout.schedule, "1f1b"))
     looped = (layout.schedule == "1f1b") & ((np.asarray(layout.virtual) > 1) | (np.asarray(layout.pipeline) <= 1))
     paired = looped & (passes > 1) & ~np.asarray(chosen(layout.recompute, "full"))
     paired = paired | chosen(layout.schedule, "dualpipe", "dualpipev")

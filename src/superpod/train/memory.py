@@ -10,7 +10,7 @@ from superpod.result import Num, chosen
 from superpod.train.activations import LayerActivations, layer_activations
 from superpod.train.model_state import DEFAULT, MemoryRecipe, gathered_bytes, model_state, product_gradient_bytes
 from superpod.train.offload import held
-from superpod.train.schedules import SCHEDULES
+from superpod.train.schedules import by_schedule
 from superpod.train.stage_layers import StageLayers, copies_count, stage_layers
 from superpod.train.weights import ParameterShare, embedding_share, head_share, parameter_share
 
@@ -144,11 +144,9 @@ def backward_bytes(
 
 def in_flight_count(layout: Layout, micro_batches: Num, stage: Num) -> Num:
     """Return the micro-batches whose activations a stage holds at once, by the layout's schedule."""
-    count: Num = 0.0
-    for name, schedule in SCHEDULES.items():
-        most = schedule.in_flight_count(layout.pipeline, layout.virtual, micro_batches, stage)
-        count = np.where(chosen(layout.schedule, name), most, count)
-    return count
+    return by_schedule(
+        layout.schedule, lambda item: item.in_flight_count(layout.pipeline, layout.virtual, micro_batches, stage)
+    )
 
 
 def logits_bytes(spec: ModelSpec, layout: Layout, stage: StageLayers, tokens: Num, recipe: MemoryRecipe) -> Num:

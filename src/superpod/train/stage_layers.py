@@ -9,7 +9,7 @@ from superpod.catalog.model_spec import DenseFeedForward, ModelSpec
 from superpod.parallel.layout import Layout
 from superpod.parallel.stages import FOLDED, stages
 from superpod.result import Num, chosen
-from superpod.train.schedules import SCHEDULES
+from superpod.train.schedules import by_schedule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,10 +46,7 @@ class StageLayers:
 
 def copies_count(layout: Layout) -> Num:
     """Return how many copies of the parameters the schedule keeps over all stages."""
-    copies: Num = 1.0
-    for name, schedule in SCHEDULES.items():
-        copies = np.where(chosen(layout.schedule, name), schedule.copies_count, copies)
-    return copies
+    return by_schedule(layout.schedule, lambda item: item.copies_count)
 
 
 def stage_layers(spec: ModelSpec, layout: Layout) -> tuple[StageLayers, StageLayers, StageLayers]:

@@ -15,7 +15,7 @@ from superpod.result import Num, Term, chosen, total
 from superpod.train.data_parallel import Window, exposed_s
 from superpod.train.layer import NOTHING, Pass, both_ways, layer_pass
 from superpod.train.offload import offload_traffic
-from superpod.train.schedules import SCHEDULES
+from superpod.train.schedules import SCHEDULES, by_schedule
 from superpod.train.stage_layers import copies_count
 from superpod.train.weights import parameter_share
 from superpod.workload.build import build
@@ -201,11 +201,7 @@ def hops_in_the_way(layout: Layout, hop: Num, passes: Num) -> Num:
 
     Where interleaved chunks' transfers run beside nothing, every one of them is waited for.
     """
-    counted: Num = 0.0
-    for name, schedule in SCHEDULES.items():
-        here = chosen(layout.schedule, name)
-        if np.any(here):
-            counted = np.where(here, schedule.hops_count(layout.pipeline, layout.virtual, passes), counted)
+    counted = by_schedule(layout.schedule, lambda item: item.hops_count(layout.pipeline, layout.virtual, passes))
     blocking = chosen(layout.overlap, "none") & (np.asarray(layout.virtual) > 1.0)
     return hop * np.where(blocking, 2.0 * layout.virtual, counted / passes)
 
@@ -215,13 +211,10 @@ def bubble_time(layout: Layout, slowest: Pace, passes: Num) -> Num:
     forward = slowest.others.forward + slowest.others_edge_s / 3.0
     weight = slowest.others.weight + slowest.others_edge_s / 3.0
     backward = slowest.others.backward + slowest.others_edge_s / 3.0
-    idle: Num = 0.0
-    for name, schedule in SCHEDULES.items():
-        here = chosen(layout.schedule, name)
-        if np.any(here):
-            spent = schedule.bubble_s(forward, backward, weight, layout.pipeline, layout.virtual, passes)
-            idle = np.where(here, spent, idle)
-    return idle
+    return by_schedule(
+        layout.schedule,
+        lambda item: item.bubble_s(forward, backward, weight, layout.pipeline, layout.virtual, passes),
+    )
 
 
 def launch_wait(engine: Engine, layout: Layout, body: Pass, layers: Num) -> Num:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from superpod.result import Num
+from superpod.train.schedules.one_forward_one_backward import hops_count as plain_hops_count
 from superpod.train.schedules.schedule import BACKWARD, FORWARD, FULL, WEIGHT, Events, Flag, Schedule, every, folded
 
 
@@ -121,8 +122,7 @@ def in_flight_count(stages_count: Num, chunks_count: Num, micro_batches_count: N
 
 def hops_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:
     """Return 2(p - 1) + 2(m - 1 - ceil((m - 1)/p)), as 1F1B; up to 2(p - 1) more where B > F."""
-    later = micro_batches_count - 1.0
-    return 2.0 * (stages_count - 1.0) + 2.0 * (later - np.ceil(later / stages_count))
+    return plain_hops_count(stages_count, 1.0, micro_batches_count)
 
 
 def paired_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:

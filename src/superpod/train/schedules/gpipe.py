@@ -3,12 +3,7 @@
 import numpy as np
 
 from superpod.result import Num
-from superpod.train.schedules.schedule import FORWARD, FULL, Events, Flag, Schedule, by_key, every, looped
-
-
-def legal(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Flag:
-    """Return where the schedule is defined: one chunk a stage."""
-    return every(stages_count >= 1, chunks_count == 1, micro_batches_count >= 1)
+from superpod.train.schedules.schedule import FORWARD, FULL, Events, Schedule, by_key, looped, one_chunk, ramp_hops
 
 
 def order(stages_count: int, chunks_count: int, micro_batches_count: int, stage: int) -> Events:
@@ -29,19 +24,14 @@ def in_flight_count(stages_count: Num, chunks_count: Num, micro_batches_count: N
     return micro_batches_count + 0.0 * (stages_count + stage)
 
 
-def hops_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:
-    """Return 2(p - 1): once down and once up."""
-    return 2.0 * (stages_count - 1.0) + 0.0 * micro_batches_count
-
-
 GPIPE = Schedule(
     name="gpipe",
-    legal=legal,
+    legal=one_chunk,
     chains=looped,
     order=order,
     bubble_s=bubble_s,
     in_flight_count=in_flight_count,
-    hops_count=hops_count,
+    hops_count=ramp_hops,
     period_count=lambda stages_count, chunks_count: 1,
     affine=True,
 )

@@ -107,6 +107,16 @@ def every(*conditions: npt.ArrayLike) -> Flag:
     return found
 
 
+def one_chunk(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Flag:
+    """Return where a stage holds one chunk: all that a schedule without interleaving or folding asks for."""
+    return every(stages_count >= 1, chunks_count == 1, micro_batches_count >= 1)
+
+
+def ramp_hops(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:
+    """Return 2(p - 1), the hops in the way where only the ramps wait for them: once down and once up."""
+    return 2.0 * (stages_count - 1.0) + 0.0 * micro_batches_count
+
+
 def looped(stages_count: int, chunks_count: int) -> Column:
     """Return the way that visits all stages once a chunk: part k on stage k mod p (arXiv 2104.04473, section 2.2)."""
     part = np.arange(stages_count * chunks_count)

@@ -3,12 +3,7 @@
 import numpy as np
 
 from superpod.result import Num
-from superpod.train.schedules.schedule import BACKWARD, FORWARD, WEIGHT, Events, Flag, Schedule, by_key, every, looped
-
-
-def legal(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Flag:
-    """Return where the schedule is defined: one chunk a stage."""
-    return every(stages_count >= 1, chunks_count == 1, micro_batches_count >= 1)
+from superpod.train.schedules.schedule import BACKWARD, FORWARD, WEIGHT, Events, Schedule, by_key, looped, one_chunk
 
 
 def delayed(micro_batches_count: int, ahead: float, behind: float) -> Events:
@@ -58,7 +53,7 @@ def hops_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -
 
 ZB_H1 = Schedule(
     name="zb-h1",
-    legal=legal,
+    legal=one_chunk,
     chains=looped,
     order=order,
     bubble_s=bubble_s,

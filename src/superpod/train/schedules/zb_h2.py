@@ -3,8 +3,8 @@
 import numpy as np
 
 from superpod.result import Num
-from superpod.train.schedules.schedule import Events, Schedule, looped
-from superpod.train.schedules.zb_h1 import delayed, few_s, legal
+from superpod.train.schedules.schedule import Events, Schedule, looped, one_chunk, ramp_hops
+from superpod.train.schedules.zb_h1 import delayed, few_s
 
 
 def order(stages_count: int, chunks_count: int, micro_batches_count: int, stage: int) -> Events:
@@ -31,19 +31,14 @@ def in_flight_count(stages_count: Num, chunks_count: Num, micro_batches_count: N
     return np.minimum(2.0 * stages_count - 1.0 + 0.0 * stage, micro_batches_count)
 
 
-def hops_count(stages_count: Num, chunks_count: Num, micro_batches_count: Num) -> Num:
-    """Return 2(p - 1)."""
-    return 2.0 * (stages_count - 1.0) + 0.0 * micro_batches_count
-
-
 ZB_H2 = Schedule(
     name="zb-h2",
-    legal=legal,
+    legal=one_chunk,
     chains=looped,
     order=order,
     bubble_s=bubble_s,
     in_flight_count=in_flight_count,
-    hops_count=hops_count,
+    hops_count=ramp_hops,
     period_count=lambda stages_count, chunks_count: 1,
     across_steps=True,
 )
