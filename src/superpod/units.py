@@ -41,6 +41,9 @@ ALLOWED_SUFFIXES = (
     "_tokens",
 )
 """How the name of a number ends: its SI unit, or what makes it a pure number."""
+HOUR_S, DAY_S = 3600.0, 86_400.0
+YEAR_S = 31_557_600.0  # a Julian year
+KWH_J = 3.6e6
 SMALL = ((1.0, ""), (1e-3, "m"), (1e-6, "µ"), (1e-9, "n"))
 
 

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import check_places, deliver
+from superpod.cli.deliver import check_places, deliver_report
 from superpod.cli.reliability import POLICIES
 
 if TYPE_CHECKING:
     from superpod.plan.scenario import Scenario
 
 SCALES = {"": 1.0, "K": 1e3, "M": 1e6, "B": 1e9, "G": 1e9, "T": 1e12}
-SERVING_ONLY = ("prompt", "output", "ttft", "tpot", "mode", "mtp", "kv", "imbalance", "acceptance")
+SERVING_ONLY = (*shared.SERVING_NAMES, "kv", "imbalance")
 
 
 class Number(click.ParamType):  # type: ignore[type-arg]  # generic in new versions of click only
@@ -84,15 +84,12 @@ def command(pod: str, **options: Any) -> None:
         failures=GoodputQuestion(spares=options["spares"]),
     )
     report = cost_report(catalogue, question)
-    sources = catalogue.sources()
-    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
-    deliver("cost", {"report": report, "sources": cited}, lambda full: cost_page(report, cited, full=full), chosen)
+    deliver_report("cost", catalogue, report, cost_page, chosen)
 
 
 def work(pod: str, options: dict[str, Any]) -> Scenario | None:
     """Return what the machine does; None where only its hours are priced."""
-    if options["pods"] is not None and options["cards"] is not None:
-        raise click.UsageError("give --pods or --cards, not both: each sizes the machine")
+    shared.refuse_two_sizes(options)
     if options["tokens"] is not None and not (options["model"] and options["work"] == "train"):
         raise click.UsageError("--tokens prices a training run: give --model NAME --work train too")
     if not options["model"]:

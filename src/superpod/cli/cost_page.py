@@ -22,14 +22,12 @@ from superpod.cli.page import (
 from superpod.cli.reliability_page import checks, rests_on, tornado
 from superpod.cli.report_page import STATE_TONES, STATE_WORDS
 from superpod.cli.wording import DASH, count, duration
-from superpod.units import human, percent, significant
+from superpod.units import KWH_J, YEAR_S, human, percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
     from superpod.plan.cost_result import Bought, CostReport
 
-YEAR_S = 31_557_600.0
-KWH_J = 3.6e6
 PARTS = {
     "machines_usd_per_s": "machines",
     "network_usd_per_s": "network between pods",

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -13,7 +13,20 @@ from superpod.cli.options import Outputs
 from superpod.cli.page import Page
 from superpod.errors import ScenarioError, SuperpodError
 
+if TYPE_CHECKING:
+    from superpod.catalog.load import Catalogue
+    from superpod.catalog.provenance import UsedFact
+
 Content = str | bytes
+
+
+class FactsReport(Protocol):
+    """An answer that says which facts it rests on."""
+
+    @property
+    def facts(self) -> tuple[UsedFact, ...]:
+        """The facts that were read."""
+        ...
 
 
 def deliver(
@@ -49,6 +62,20 @@ def deliver(
         click.echo(f"wrote {path}", err=True)
 
 
+def deliver_report(
+    verb: str,
+    catalogue: Catalogue,
+    report: FactsReport,
+    page: Callable[..., Page],
+    chosen: Outputs,
+    beside: Sequence[tuple[Path, Content]] = (),
+) -> None:
+    """Deliver a report with the publications that its facts cite; `page` is called as page(report, cited, full=...)."""
+    sources = catalogue.sources()
+    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
+    deliver(verb, {"report": report, "sources": cited}, lambda full: page(report, cited, full=full), chosen, beside)
+
+
 def check_places(places: Mapping[str, Path | None]) -> None:
     """Raise SuperpodError, before anything is computed, for two options that name one file, or a file out of reach."""
     taken: dict[Path, str] = {}
@@ -79,9 +106,8 @@ def write_atomically(files: Sequence[tuple[Path, Content]]) -> None:
     path = Path()
     try:
         for path, content in files:
-            target = path.resolve()
-            draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-            drafts.append((draft, target))
+            draft = draft_of(path)
+            drafts.append((draft, path.resolve()))
             with draft.open("xb") as stream:
                 stream.write(content.encode() if isinstance(content, str) else content)
         for draft, path in drafts:
@@ -89,8 +115,35 @@ def write_atomically(files: Sequence[tuple[Path, Content]]) -> None:
     except OSError as error:
         for draft, _ in drafts:
             draft.unlink(missing_ok=True)
-        raise SuperpodError(
-            f"cannot write the file: {error.strerror or error}",
-            where=str(path),
-            hint="name a file in a folder that you may write",
-        ) from None
+        raise unwritable(path, error) from None
+
+
+def write_streamed(path: Path, pieces: Iterable[str]) -> None:
+    """Write a file piece by piece beside its place, then rename it over it: whole or not at all.
+
+    Raises:
+        SuperpodError: the file cannot be written.
+    """
+    target, draft = path.resolve(), draft_of(path)
+    try:
+        with draft.open("x", encoding="utf-8") as stream:
+            stream.writelines(pieces)
+        draft.replace(target)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        raise unwritable(path, error) from None
+
+
+def draft_of(path: Path) -> Path:
+    """Return where a file is written before it takes its place."""
+    target = path.resolve()
+    return target.with_name(f".{target.name}.{os.getpid()}.tmp")
+
+
+def unwritable(path: Path, error: OSError) -> SuperpodError:
+    """Return the error of a file that cannot be written."""
+    return SuperpodError(
+        f"cannot write the file: {error.strerror or error}",
+        where=str(path),
+        hint="name a file in a folder that you may write",
+    )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import check_places, deliver
+from superpod.cli.deliver import check_places, deliver_report
 from superpod.errors import ScenarioError
 from superpod.plan.fabric_question import FabricQuestion, GraphFile, JobQuestion, MatrixFile, checked_question
 
@@ -97,15 +97,7 @@ def command(pod: str, **options: Any) -> None:
     catalogue = shared.open_catalogue(options)
     report = fabric_report(catalogue, asked)
     files, notes = own_files(catalogue, asked, report, options)
-    sources = catalogue.sources()
-    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
-    deliver(
-        "fabric",
-        {"report": report, "sources": cited},
-        lambda full: fabric_page(report, cited, full=full),
-        chosen,
-        files,
-    )
+    deliver_report("fabric", catalogue, report, fabric_page, chosen, files)
     for note in notes:
         click.echo(f"note: {note}", err=True)
 

@@ -9,7 +9,7 @@ from superpod.cli.facts import facts_table
 from superpod.cli.page import Block, Cell, Column, HeatMap, HeatRow, Matrix, Metrics, Page, Section, Table, Text
 from superpod.cli.report_page import STATE_TONES, STATE_WORDS
 from superpod.cli.wording import DASH, count, factor, quantity
-from superpod.units import human, percent
+from superpod.units import YEAR_S, human, percent
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
         UseMap,
     )
 
-YEAR_S = 31_557_600.0
 NOT_PUBLISHED = "not published, or not for so large a network"
 MAP_NOTE = (
     "the fullest link of each few, in the order of their places; share of what it could carry until the last byte"

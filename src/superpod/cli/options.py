@@ -319,8 +319,7 @@ def serving(options: Mapping[str, Any]) -> Serving:
 def scenario(model: str, pod: str, work: Training | Serving, options: Mapping[str, Any]) -> Scenario:
     """Return one question; options that a verb does not have keep their defaults."""
     pods, cards = options.get("pods"), options.get("cards")
-    if pods is not None and cards is not None:
-        raise click.UsageError("give --pods or --cards, not both: each sizes the machine")
+    refuse_two_sizes(options)
     fixed = {degree: options[name] for name, degree in PINS.items() if options.get(name) is not None}
     return Scenario(
         model=model,
@@ -334,6 +333,12 @@ def scenario(model: str, pod: str, work: Training | Serving, options: Mapping[st
         tables=options.get("tables", "none"),
         fixed=fixed if isinstance(work, Training) else {},
     )
+
+
+def refuse_two_sizes(options: Mapping[str, Any]) -> None:
+    """Raise a usage error where the machine is sized twice."""
+    if options.get("pods") is not None and options.get("cards") is not None:
+        raise click.UsageError("give --pods or --cards, not both: each sizes the machine")
 
 
 def refuse_given(names: tuple[str, ...], because: str) -> None:

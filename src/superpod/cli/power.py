@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import check_places, deliver
+from superpod.cli.deliver import check_places, deliver_report
 
 if TYPE_CHECKING:
     from superpod.facility.cooling.weather import Weather
@@ -79,14 +79,7 @@ def command(model: str, pod: str, phase: str, **options: Any) -> None:
         cdu_cap_w=options["cdu_cap"],
     )
     report = power(catalogue, asked)
-    sources = catalogue.sources()
-    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
-    deliver(
-        "power",
-        {"report": report, "sources": cited},
-        lambda full: power_page(report, cited, full=full),
-        outputs,
-    )
+    deliver_report("power", catalogue, report, power_page, outputs)
 
 
 def hours(text: str) -> Weather | None:

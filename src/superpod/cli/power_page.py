@@ -25,8 +25,7 @@ from superpod.cli.page import (
     Tone,
 )
 from superpod.cli.report_page import STATE_TONES, STATE_WORDS, layout_text
-from superpod.cli.wording import DASH, count
-from superpod.facility.cooling.building import J_PER_KWH, L_PER_M3
+from superpod.cli.wording import DASH, count, quantity
 from superpod.units import human, percent, significant
 
 if TYPE_CHECKING:
@@ -121,19 +120,10 @@ def written(metric: Metric) -> str:
     if metric.unit == "ratio":
         return f"{metric.value:.3f}"
     if metric.unit == "m3/J":
-        return litres(metric.value)
+        return quantity(metric.value, "m3/J")
     if metric.unit == "C":
         return f"{metric.value:.0f} °C"
     return human(metric.value, metric.unit)
-
-
-def litres(value: float) -> str:
-    """Return water per IT energy.
-
-    >>> litres(1e-9)
-    '3.60 L/kWh'
-    """
-    return f"{significant(value * L_PER_M3 * J_PER_KWH)} L/kWh"
 
 
 def uses(report: PowerReport) -> Breakdown:
@@ -284,7 +274,7 @@ def months(report: PowerReport) -> Table:
         Column(label="WUE", right=True),
     )
     rows = tuple(
-        (month.name, f"{month.pue_ratio:.3f}", f"{month.worst_pue_ratio:.3f}", litres(month.wue_m3_per_j))
+        (month.name, f"{month.pue_ratio:.3f}", f"{month.worst_pue_ratio:.3f}", quantity(month.wue_m3_per_j, "m3/J"))
         for month in report.months
     )
     return Table(title="", columns=columns, rows=rows)

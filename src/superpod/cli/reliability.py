@@ -7,13 +7,13 @@ from typing import Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import check_places, deliver
+from superpod.cli.deliver import check_places, deliver_report
+from superpod.units import DAY_S
 
 POLICIES = ("auto", "none", "in-pod", "one-more", "warm", "recabled", "shrink")
 HISTORIES = click.IntRange(0, 100_000)
 SEED = click.IntRange(0, 2**31 - 1)
 DAYS = click.FloatRange(1.0, 3650.0)
-DAY_S = 86_400.0
 
 
 @click.command("reliability", short_help="Goodput under failures: what fails, spares, checkpoints, lost time.")
@@ -48,8 +48,7 @@ def command(pod: str, **options: Any) -> None:
 
     chosen = shared.outputs(options)
     check_places({"--html": chosen.html, "--svg": chosen.svg})
-    if options["pods"] is not None and options["cards"] is not None:
-        raise click.UsageError("give --pods or --cards, not both: each sizes the machine")
+    shared.refuse_two_sizes(options)
     question = GoodputQuestion(
         model=options["model"],
         spares=options["spares"],
@@ -67,11 +66,4 @@ def command(pod: str, **options: Any) -> None:
     )
     catalogue = shared.open_catalogue(options)
     report = goodput_report(catalogue, pod, question, pods=options["pods"], cards=options["cards"])
-    sources = catalogue.sources()
-    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
-    deliver(
-        "reliability",
-        {"report": report, "sources": cited},
-        lambda full: reliability_page(report, cited, full=full),
-        chosen,
-    )
+    deliver_report("reliability", catalogue, report, reliability_page, chosen)

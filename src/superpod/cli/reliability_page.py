@@ -25,14 +25,13 @@ from superpod.cli.page import (
 )
 from superpod.cli.report_page import STATE_TONES, STATE_WORDS
 from superpod.cli.wording import DASH, count, duration, fact_text
-from superpod.units import human, percent, significant
+from superpod.units import DAY_S, human, percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source, UsedFact
     from superpod.plan.goodput_result import DomainRow, GoodputReport, SelfCheck
     from superpod.plan.spread import Bar
 
-DAY_S = 86_400.0
 BARS_SHOWN = 5
 DOMAINS_SHOWN = 6
 WEAK = ("estimate", "assumed", "user")

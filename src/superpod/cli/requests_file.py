@@ -5,13 +5,13 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
+from superpod.cli.deliver import draft_of, unwritable
 from superpod.errors import SuperpodError
 
 if TYPE_CHECKING:
@@ -75,12 +75,12 @@ class RequestsFile:
 
     def __init__(self, path: Path) -> None:
         self.path = self.place(path)
-        self.draft = self.path.resolve().with_name(f".{self.path.name}.{os.getpid()}.tmp")
+        self.draft = draft_of(self.path)
         self.count = 0
         try:
             self.writer = self.opened()
         except OSError as error:
-            raise self.fault(error) from None
+            raise unwritable(self.path, error) from None
 
     @staticmethod
     def place(path: Path) -> Path:
@@ -114,7 +114,7 @@ class RequestsFile:
             self.writer.rows(table)
         except OSError as error:
             self.drop()
-            raise self.fault(error) from None
+            raise unwritable(self.path, error) from None
 
     def close(self) -> None:
         """Put the file in its place."""
@@ -123,17 +123,9 @@ class RequestsFile:
             self.draft.replace(self.path.resolve())
         except OSError as error:
             self.drop()
-            raise self.fault(error) from None
+            raise unwritable(self.path, error) from None
         click.echo(f"wrote {self.path}: {self.count:,} requests", err=True)
 
     def drop(self) -> None:
         """Remove what was written."""
         self.draft.unlink(missing_ok=True)
-
-    def fault(self, error: OSError) -> SuperpodError:
-        """Return the error of a file that cannot be written."""
-        return SuperpodError(
-            f"cannot write the file: {error.strerror or error}",
-            where=str(self.path),
-            hint="name a file in a folder that you may write",
-        )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import check_places, deliver
+from superpod.cli.deliver import check_places, deliver_report
 from superpod.cli.serve_options import has_traffic, targeted, traffic_of, traffic_options
 from superpod.plan.scenario import Scenario, Serving
 
@@ -69,15 +69,8 @@ def answer(question: Scenario, options: dict[str, Any], catalogue: Catalogue) ->
     from superpod.plan.evaluate import evaluate
 
     report = evaluate(catalogue, question)
-    sources = catalogue.sources()
-    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
-    deliver(
-        "serve",
-        {"report": report, "sources": cited},
-        lambda full: report_page(report, cited, full=full),
-        shared.outputs(options),
-        beside(question, options, catalogue),
-    )
+    files = beside(question, options, catalogue)
+    deliver_report("serve", catalogue, report, report_page, shared.outputs(options), files)
 
 
 def beside(question: Scenario, options: Mapping[str, Any], catalogue: Catalogue) -> list[tuple[Path, str]]:

@@ -6,27 +6,24 @@ more as it has at a time.
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from superpod.errors import SuperpodError
+from superpod.cli.deliver import write_streamed
+from superpod.cli.trace_file import Event, trace_text
 
 if TYPE_CHECKING:
     from superpod.plan.serve_answer import Answered
     from superpod.serve.simulation.answer import Served, Spans
 
-HEAD = '{"displayTimeUnit":"ms","traceEvents":['
 WINDOW_S = 10.0
 QUEUE, COUNTERS, FIRST = 1, 2, 10
 """Processes: who waits, what is counted, then the instances. Perfetto hides process 0."""
 STEPS, CACHES, REQUESTS = 1, 2, 1000
 """Threads of an instance: its steps, then caches that come, then requests; what overlaps takes the next number."""
-Event = dict[str, Any]
 Piece = tuple[float, float, str, Event]
 
 
@@ -40,24 +37,7 @@ def write_window_trace(path: Path, found: Answered, window: tuple[float, float] 
     """
     span = window or fullest(found)
     rows, spans = rerun(found, span)
-    target = path.resolve()
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("x", encoding="utf-8") as stream:
-            lead = HEAD
-            write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-            for event in events(found, rows, spans, span):
-                stream.write(f"{lead}\n{write_json(event)}")
-                lead = ","
-            stream.write("\n]}\n")
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise SuperpodError(
-            f"cannot write the file: {error.strerror or error}",
-            where=str(path),
-            hint="name a file in a folder that you may write",
-        ) from None
+    write_streamed(path, trace_text(events(found, rows, spans, span)))
 
 
 def fullest(found: Answered) -> tuple[float, float]:

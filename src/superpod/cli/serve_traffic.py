@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import deliver
+from superpod.cli.deliver import deliver_report
 from superpod.plan.scenario import Scenario
 
 if TYPE_CHECKING:
@@ -34,15 +34,8 @@ def answer(question: Scenario, options: dict[str, Any], catalogue: Catalogue) ->
         click.echo(f"interrupted: {report.outcome.arrived_count:,} requests had ended; the report is theirs", err=True)
     if options["trace_window"] is not None:
         write_window(found, options)
-    sources = catalogue.sources()
-    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
-    deliver(
-        "serve",
-        {"report": report, "sources": cited},
-        lambda full: serve_page(report, cited, full=full),
-        shared.outputs(options),
-        commands(found, question, options),
-    )
+    files = commands(found, question, options)
+    deliver_report("serve", catalogue, report, serve_page, shared.outputs(options), files)
 
 
 def commands(found: Answered, question: Scenario, options: Mapping[str, Any]) -> list[tuple[Path, str]]:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import itertools
 import json
 import math
-import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from superpod.cli.deliver import write_streamed
 from superpod.cli.wording import count
-from superpod.errors import SuperpodError
 from superpod.train.timeline import COMPUTE, DATA, PIPELINE, STREAMS, WORDS
 
 if TYPE_CHECKING:
@@ -34,24 +33,16 @@ def write_trace(path: Path, timeline: StepTimeline) -> None:
     Raises:
         SuperpodError: the file cannot be written.
     """
-    target = path.resolve()
-    draft = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    try:
-        with draft.open("x", encoding="utf-8") as stream:
-            lead = HEAD
-            write_json = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
-            for event in events(timeline):
-                stream.write(f"{lead}\n{write_json(event)}")
-                lead = ","
-            stream.write("\n]}\n")
-        draft.replace(target)
-    except OSError as error:
-        draft.unlink(missing_ok=True)
-        raise SuperpodError(
-            f"cannot write the file: {error.strerror or error}",
-            where=str(path),
-            hint="name a file in a folder that you may write",
-        ) from None
+    write_streamed(path, trace_text(events(timeline)))
+
+
+def trace_text(listed: Iterable[Event]) -> Iterator[str]:
+    """Yield the text of a trace, an event a line."""
+    lead, write_json = HEAD, json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+    for event in listed:
+        yield f"{lead}\n{write_json(event)}"
+        lead = ","
+    yield "\n]}\n"
 
 
 def events(timeline: StepTimeline) -> Iterator[Event]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from superpod.cli import options as shared
-from superpod.cli.deliver import check_places, deliver
+from superpod.cli.deliver import check_places, deliver_report
 from superpod.plan.scenario import Scenario, Training
 
 if TYPE_CHECKING:
@@ -200,8 +201,6 @@ def answer(question: Scenario, options: dict[str, Any], catalogue: Catalogue) ->
 
     with progress_bar() as progress:
         report = evaluate(catalogue, question, progress)
-    sources = catalogue.sources()
-    cited = {used.fact.source: sources[used.fact.source] for used in report.facts if used.fact.source in sources}
     outputs = shared.outputs(options)
     picture, beside = "", []
     if outputs.html is not None or options["trace"] is not None or options["export"]:
@@ -210,13 +209,7 @@ def answer(question: Scenario, options: dict[str, Any], catalogue: Catalogue) ->
         beside = [(path, chosen.exported(options["export"][0]))] if (path := to(options)) is not None else []
         if options["trace"] is not None:
             chosen.write_trace(options["trace"])
-    deliver(
-        "train",
-        {"report": report, "sources": cited},
-        lambda full: train_page(report, cited, picture, full=full),
-        outputs,
-        beside,
-    )
+    deliver_report("train", catalogue, report, partial(train_page, picture=picture), outputs, beside)
 
 
 class Chosen:
@@ -230,8 +223,9 @@ class Chosen:
         self.work = question.work if isinstance(question.work, Training) else Training()
         self.layout = layout_of(report.layout)
 
+    @cached_property
     def timeline(self) -> Any:
-        """Return the step stage by stage."""
+        """The step stage by stage."""
         from superpod.train.timeline import step_timeline
 
         batch = (float(self.work.batch_sequences), float(self.work.sequence_tokens))
@@ -241,13 +235,13 @@ class Chosen:
         """Return the timeline as SVG."""
         from superpod.cli.timeline_svg import timeline_svg
 
-        return timeline_svg(self.timeline())
+        return timeline_svg(self.timeline)
 
     def write_trace(self, path: Path) -> None:
         """Write the timeline for Perfetto."""
         from superpod.cli.trace_file import write_trace
 
-        write_trace(path, self.timeline())
+        write_trace(path, self.timeline)
         click.echo(f"wrote {path}", err=True)
 
     def exported(self, framework: str) -> str:

@@ -3,13 +3,12 @@
 import math
 from collections.abc import Callable
 
-from superpod.units import human, percent, significant
+from superpod.units import DAY_S, HOUR_S, KWH_J, YEAR_S, human, percent, significant
 
 DASH = "—"
-DURATIONS = ((31_557_600.0, 2.0, "years"), (86_400.0, 2.0, "days"), (3_600.0, 2.0, "h"), (60.0, 2.0, "min"))
+DURATIONS = ((YEAR_S, 2.0, "years"), (DAY_S, 2.0, "days"), (HOUR_S, 2.0, "h"), (60.0, 2.0, "min"))
 PLAIN_TOKENS_MAX = 1e7
 SHARE_MAX = 2.0
-JOULES_PER_KWH = 3.6e6
 YEARLY = "a year, compounded"
 RATE = "a year"
 RATE_SHARE = "of the price a year"
@@ -94,14 +93,14 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "count": count,
     "cards": lambda value: f"{count(value)} cards",
     "requests": lambda value: f"{value:,.0f} requests",
-    "USD/J": lambda value: f"{significant(value * JOULES_PER_KWH)} USD/kWh",
+    "USD/J": lambda value: f"{significant(value * KWH_J)} USD/kWh",
     "USD/token": lambda value: f"{significant(value * 1e6)} USD/M tokens",
     "1/s": lambda value: f"{significant(value)} /s",
-    RATE_SHARE: lambda value: f"{percent(value * DURATIONS[0][0])} a year",
-    "m3/J": lambda value: f"{significant(value * JOULES_PER_KWH * 1e3)} L/kWh",
-    "kg/J": lambda value: f"{significant(value * JOULES_PER_KWH)} kg/kWh",
-    RATE: lambda value: f"{significant(value * DURATIONS[0][0])} a year",
-    YEARLY: lambda value: f"{percent(math.expm1(value * DURATIONS[0][0]))} a year",
+    RATE_SHARE: lambda value: f"{percent(value * YEAR_S)} a year",
+    "m3/J": lambda value: f"{significant(value * KWH_J * 1e3)} L/kWh",
+    "kg/J": lambda value: f"{significant(value * KWH_J)} kg/kWh",
+    RATE: lambda value: f"{significant(value * YEAR_S)} a year",
+    YEARLY: lambda value: f"{percent(math.expm1(value * YEAR_S))} a year",
 }
 
 

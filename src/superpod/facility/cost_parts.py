@@ -6,8 +6,8 @@ import numpy as np
 
 from superpod.facility.cost import annuity_usd_per_s
 from superpod.result import Num
+from superpod.units import HOUR_S
 
-HOUR_S = 3600.0
 MILLION = 1e6
 
 

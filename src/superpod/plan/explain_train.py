@@ -14,7 +14,7 @@ from superpod.plan.train_search import Progress, Trained, TrainSearch, price, se
 from superpod.plan.train_space import FLAGS
 from superpod.result import Limit, at_row
 from superpod.train.memory import TrainingMemory, stage_memory
-from superpod.units import human, percent
+from superpod.units import DAY_S, human, percent
 from superpod.workload.phase import Phase, training_phase
 
 SHOWN = (
@@ -148,7 +148,7 @@ def metrics(machine: Machine, work: Training, best: Trained) -> tuple[Metric, ..
         made.append(
             Metric(key="mfu_bf16", label="MFU (bf16 peak)", value=rate / machine.ranks_count / peaks["bf16"], unit="")
         )
-    made.append(Metric(key="tokens_per_day", label="tokens a day", value=tokens / time_s * 86400.0, unit="token"))
+    made.append(Metric(key="tokens_per_day", label="tokens a day", value=tokens / time_s * DAY_S, unit="token"))
     return tuple(made)
 
 

@@ -17,10 +17,11 @@ from superpod.reliability import domains as failing
 from superpod.reliability.checkpoint import Checkpoint, checkpoint_bytes, written_s
 from superpod.reliability.domains import FailureDomain, Site
 from superpod.reliability.goodput import Goodput, Job, goodput
-from superpod.reliability.montecarlo import DAY_S, Setting
+from superpod.reliability.montecarlo import Setting
 from superpod.reliability.rates import Rates, read_rates
 from superpod.reliability.spares import Group, Usable, usable
 from superpod.result import Num
+from superpod.units import DAY_S
 from superpod.workload.parameters import count_parameters
 
 UNIT_CARDS = (4, 16)  # what a tier has that is one server

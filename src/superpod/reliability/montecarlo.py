@@ -15,9 +15,9 @@ import numpy.typing as npt
 from superpod.reliability.formulas import Repair
 from superpod.reliability.rates import Rates
 from superpod.reliability.spares import Group, usable
+from superpod.units import DAY_S
 
 Column = npt.NDArray[np.float64]
-DAY_S = 86_400.0
 WEEK_S = 7.0 * DAY_S
 CHUNK_EVENTS = 1_000_000
 BIN_S = DAY_S / 4.0

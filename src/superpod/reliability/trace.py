@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from superpod.errors import MeasurementError
+from superpod.units import DAY_S
 
 Column = npt.NDArray[np.float64]
-DAY_S = 86_400.0
 BIN_S = DAY_S / 4.0
 COLUMNS = ("server", "start", "end", "level")
 

@@ -8,9 +8,7 @@ import numpy as np
 
 from superpod.errors import TrafficError
 from superpod.traffic.requests import PIECE, Reals
-
-DAY_S = 86400.0
-HOUR_S = 3600.0
+from superpod.units import DAY_S, HOUR_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

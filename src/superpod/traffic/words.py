@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from superpod.errors import TrafficError, did_you_mean
-from superpod.traffic.arrivals import DAY_S, HOUR_S, Arrivals, bursts, diurnal, gamma, poisson, profile, uniform
+from superpod.traffic.arrivals import Arrivals, bursts, diurnal, gamma, poisson, profile, uniform
 from superpod.traffic.lengths import LONGEST, Distribution, Lognormal, Uniform, fixed, lognormal_of_mean
+from superpod.units import DAY_S, HOUR_S
 
 T = TypeVar("T")
 

@@ -10,9 +10,6 @@ from superpod.facility.cooling.weather import Weather
 from superpod.facility.power.conversion import Stage
 from superpod.result import Num
 
-J_PER_KWH = 3.6e6
-L_PER_M3 = 1e3
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Building:
