@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from superpod.plan.machine import Machine
-from superpod.plan.report import Candidate, Metric, Searched, Share
+from superpod.plan.report import Candidate, Lever, Metric, Searched, Share
 from superpod.result import Limit, Term
 
 
@@ -25,6 +25,7 @@ class Answer:
     cards_used_count: float
     notes: tuple[str, ...]
     searched: Searched | None = None
+    levers: Callable[[], tuple[Lever, ...]] = tuple  # priced when asked for: layouts are searched again for each
 
 
 # Prices the chosen plan again on another machine: the headline's value, for sensitivities.

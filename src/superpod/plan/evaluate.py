@@ -61,13 +61,16 @@ def evaluate(catalogue: Catalogue, scenario: Scenario, progress: Progress | None
         notes=(*answer.notes, *notes(made), *no_tables(made, scenario), *((money.note,) if money.note else ())),
         catalogue_hash=facts_hash(made),
         version=package_version(),
-        searched=priced_front(answer.searched, card_rates(catalogue, scenario.facility, made)),
+        searched=completed(answer, card_rates(catalogue, scenario.facility, made)),
     )
 
 
-def priced_front(searched: Searched | None, rates: CardRates | None) -> Searched | None:
-    """Return a search with energy and cost at each point of its front, where they are known."""
-    if searched is None or rates is None:
+def completed(answer: Answer, rates: CardRates | None) -> Searched | None:
+    """Return a search with its levers, and energy and cost at each point of its front where they are known."""
+    if answer.searched is None:
+        return None
+    searched = replace(answer.searched, levers=answer.levers())
+    if rates is None:
         return searched
     priced = (
         replace(

@@ -89,7 +89,8 @@ def explained(machine: Machine, work: Training, found: TrainSearch, best: Traine
         considered_count=found.considered_count,
         feasible_count=found.feasible_count,
         cards_used_count=used,
-        searched=searched(machine, work, found),
+        searched=searched(machine, found),
+        levers=lambda: () if found.interrupted else levers(machine, work, found.near),
         notes=(
             *(("interrupted: the best of what had been priced by then",) if found.interrupted else ()),
             f"{best.step.micro_batches:g} micro-batches a step, "
@@ -99,8 +100,8 @@ def explained(machine: Machine, work: Training, found: TrainSearch, best: Traine
     )
 
 
-def searched(machine: Machine, work: Training, found: TrainSearch) -> Searched:
-    """Return the front and the levers of a search."""
+def searched(machine: Machine, found: TrainSearch) -> Searched:
+    """Return the front of a search."""
     front = tuple(
         FrontPoint(
             layout=described(item.layout),
@@ -110,8 +111,7 @@ def searched(machine: Machine, work: Training, found: TrainSearch) -> Searched:
         )
         for item in sorted(found.front, key=lambda one: one.time_s)
     )
-    bought = () if found.interrupted else levers(machine, work, found.near)
-    return Searched(pruned_count=found.pruned_count, interrupted=found.interrupted, front=front, levers=bought)
+    return Searched(pruned_count=found.pruned_count, interrupted=found.interrupted, front=front, levers=())
 
 
 def micro_batch(work: Training, layout: Layout) -> Phase:
