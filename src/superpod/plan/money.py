@@ -8,6 +8,7 @@ from superpod.errors import MissingFactError
 from superpod.facility.cost import Tariff, capital_usd_per_s, energy_usd_per_s
 from superpod.plan.machine import Machine
 from superpod.plan.report import Metric
+from superpod.result import Num
 
 TOKENS = 1e6
 
@@ -23,22 +24,19 @@ class Costed:
 
 def costed(catalogue: Catalogue, facility: str, made: Machine, tokens_per_s: float) -> Costed:
     """Return capital and energy per million tokens; pods are bought outright and draw their maximum power."""
-    reader = FactReader(kind="pods", entry=made.pod)
     try:
-        price = reader.number("price.usd", made.pod.price.usd)
-        power = reader.number("power.max_w", made.pod.power.max_w)
+        bought = _bought(catalogue, facility, made)
     except MissingFactError as error:
         return Costed(note=f"no cost: {error.where} is not published")
-    tariff, cited = read_tariff(catalogue, facility)
     pods = made.cards_count / made.pod.chips_count
     each = pods / tokens_per_s * TOKENS
-    capital, energy = capital_usd_per_s(price, tariff) * each, energy_usd_per_s(power, tariff) * each
+    capital, energy = bought.capital_usd_per_s * each, bought.energy_usd_per_s * each
     return Costed(
         metrics=(
             Metric(key="usd_per_mtoken", label="per million tokens", value=float(capital + energy), unit="USD"),
             Metric(key="energy_usd_per_mtoken", label="electricity of it", value=float(energy), unit="USD"),
         ),
-        facts=(*reader.cited(), *cited),
+        facts=bought.facts,
     )
 
 
@@ -52,16 +50,37 @@ class CardRates:
 
 def card_rates(catalogue: Catalogue, facility: str, made: Machine) -> CardRates | None:
     """Return the rates at maximum power and list price; None where one of the two is not published."""
-    reader = FactReader(kind="pods", entry=made.pod)
     try:
-        price = reader.number("price.usd", made.pod.price.usd)
-        power = reader.number("power.max_w", made.pod.power.max_w)
+        bought = _bought(catalogue, facility, made)
     except MissingFactError:
         return None
-    tariff, _ = read_tariff(catalogue, facility)
-    spent = float(capital_usd_per_s(price, tariff)) + float(energy_usd_per_s(power, tariff))
+    spent = float(bought.capital_usd_per_s) + float(bought.energy_usd_per_s)
     cards = made.pod.chips_count
-    return CardRates(power_w=power * tariff.pue / cards, cost_usd_per_s=spent / cards)
+    return CardRates(power_w=bought.site_w / cards, cost_usd_per_s=spent / cards)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Bought:
+    """One pod at list price and maximum power, the building included, and the facts that say so."""
+
+    capital_usd_per_s: Num
+    energy_usd_per_s: Num
+    site_w: float
+    facts: tuple[UsedFact, ...]
+
+
+def _bought(catalogue: Catalogue, facility: str, made: Machine) -> _Bought:
+    """Raises MissingFactError where price or power are not published."""
+    reader = FactReader(kind="pods", entry=made.pod)
+    price = reader.number("price.usd", made.pod.price.usd)
+    power = reader.number("power.max_w", made.pod.power.max_w)
+    tariff, cited = read_tariff(catalogue, facility)
+    return _Bought(
+        capital_usd_per_s=capital_usd_per_s(price, tariff),
+        energy_usd_per_s=energy_usd_per_s(power, tariff),
+        site_w=power * tariff.pue,
+        facts=(*reader.cited(), *cited),
+    )
 
 
 def read_tariff(catalogue: Catalogue, name: str) -> tuple[Tariff, tuple[UsedFact, ...]]:
