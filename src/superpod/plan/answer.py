@@ -5,13 +5,16 @@ from dataclasses import dataclass
 
 from superpod.plan.machine import Machine
 from superpod.plan.report import Candidate, Lever, Metric, Searched, Share
+from superpod.plan.serve_search import Deployment
+from superpod.plan.train_search import Trained
 from superpod.result import Limit, Term
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """See `Report` for the fields."""
+    """See `Report` for the fields; `plan` is what the search found, in its own terms."""
 
+    plan: Trained | Deployment
     headline: Metric
     metrics: tuple[Metric, ...]
     breakdowns: tuple[Term, ...]

@@ -12,9 +12,9 @@ from superpod.facility.cost_parts import Estate, Footprint, Running, Terms, card
 from superpod.plan.cost_bill import Network, bill, network_of
 from superpod.plan.cost_result import Bought, CostReport
 from superpod.plan.cost_work import Work, run_cost, token_cost, worked
-from superpod.plan.evaluate import package_version
 from superpod.plan.goodput import GoodputQuestion, goodput_report, hashed
 from superpod.plan.goodput_result import GoodputReport, SelfCheck
+from superpod.plan.grounds import package_version
 from superpod.plan.scenario import Scenario
 from superpod.plan.spread import Moved, spread
 from superpod.result import Num

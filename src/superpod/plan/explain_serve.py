@@ -57,6 +57,7 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
     memory, held = memory_limit(machine, best), requests_limit(machine, best)
     used = used_ranks(best) / machine.fabric.ranks_per_chip
     return Answer(
+        plan=best,
         headline=Metric(key="tokens_per_s", label="output throughput", value=best.tokens_per_s, unit="token/s"),
         metrics=metrics(machine, work, best),
         breakdowns=(best.decode.term, best.prefill.term),

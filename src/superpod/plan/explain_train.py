@@ -78,6 +78,7 @@ def explained(machine: Machine, work: Training, found: TrainSearch, best: Traine
     memory = memory_limit(machine, best.memory)
     used = best.ranks_used / machine.fabric.ranks_per_chip
     return Answer(
+        plan=best,
         headline=Metric(key="tokens_per_s", label="training throughput", value=tokens / time_s, unit="token/s"),
         metrics=metrics(machine, work, best),
         breakdowns=(best.step.term,),

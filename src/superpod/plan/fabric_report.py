@@ -18,7 +18,6 @@ from superpod.fabric.symmetric import usual_routing
 from superpod.fabric.tiers import SWITCHED, Fabric, FabricTier, build, ranks_per_chip, scale_out_tier, side_tiers
 from superpod.fabric.topology import IntArray, Topology
 from superpod.fabric.transfer import LEVELS, Flows, Outcome
-from superpod.plan.evaluate import package_version
 from superpod.plan.fabric_question import FabricQuestion, MatrixFile
 from superpod.plan.fabric_result import (
     CollectiveAnswer,
@@ -47,6 +46,7 @@ from superpod.plan.fabric_run import (
 )
 from superpod.plan.fabric_run import together as jobs_together
 from superpod.plan.graph_parts import diameter, graph_parts, read_graph
+from superpod.plan.grounds import package_version
 from superpod.plan.traffic_matrix import Traffic, aggregated, read_traffic
 
 MATRIX_MOST = 128

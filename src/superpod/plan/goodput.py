@@ -7,7 +7,6 @@ import numpy as np
 
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import UsedFact
-from superpod.plan.evaluate import package_version
 from superpod.plan.goodput_result import (
     DomainRow,
     GoodputReport,
@@ -29,6 +28,7 @@ from superpod.plan.goodput_subject import (
     setting_of,
     subject_of,
 )
+from superpod.plan.grounds import package_version
 from superpod.plan.machine import Machine
 from superpod.plan.spread import Moved, spread
 from superpod.reliability import domains as failing

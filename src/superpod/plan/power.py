@@ -19,20 +19,20 @@ from superpod.facility.power.chip import Powered, limited, mean_w, time_s
 from superpod.facility.power.limits import Cap, Settled, settle
 from superpod.facility.power.machine import Use
 from superpod.facility.power.trace import Swings, swings
-from superpod.plan import explain_serve, explain_train
-from superpod.plan.evaluate import facts_hash, notes, package_version, question
+from superpod.plan.answer import Answer
+from superpod.plan.evaluate import solve
+from superpod.plan.grounds import facts_hash, notes, package_version, question
 from superpod.plan.machine import Machine, machine
 from superpod.plan.money import read_tariff
 from superpod.plan.power_checks import checks, feed_check, nameplates, pue_check
-from superpod.plan.power_phases import Load, serving_loads, training_loads
+from superpod.plan.power_phases import Load, loads_of
 from superpod.plan.power_report import Level, MonthOverhead, PhasePower, PowerReport, Swing
 from superpod.plan.power_site import Filled, Site, Subject, fill, site, subject
 from superpod.plan.power_trace import step_trace
 from superpod.plan.report import Metric
 from superpod.plan.scenario import Scenario, Serving, Training
-from superpod.plan.serve_search import search as search_serving
-from superpod.plan.train_search import Progress
-from superpod.plan.train_search import search as search_training
+from superpod.plan.serve_search import Deployment
+from superpod.plan.train_search import Progress, Trained
 from superpod.result import Num
 from superpod.train.timeline import step_timeline
 
@@ -81,12 +81,18 @@ def power(catalogue: Catalogue, asked: PowerQuestion, progress: Progress | None 
     """Answer what a scenario draws; raise MissingFactError where the chip's power is not published."""
     made = machine(catalogue, asked.scenario)
     FactReader(kind="chips", entry=made.chip).number("power.max_w", made.chip.power.max_w)
+    answer, _ = solve(made, asked.scenario, progress)
+    return power_of(catalogue, asked, made, answer)
+
+
+def power_of(catalogue: Catalogue, asked: PowerQuestion, made: Machine, answer: Answer) -> PowerReport:
+    """Answer what a plan that was found draws on its machine; raise MissingFactError as `power` does."""
     design = catalogue.cooling(asked.cooling)
     weather, cited = asked.weather, tuple[UsedFact, ...]()
     if weather is None:
         climate = catalogue.climate(asked.climate)
         weather, cited = made_from(climate), climate_facts(climate)
-    worked = work_of(made, asked.scenario, progress)
+    worked = work_of(made, asked.scenario, answer)
     about = subject(catalogue, made, design.id, worked.loads)
     place = catalogue.facility(asked.scenario.facility)
     tariff, paid = read_tariff(catalogue, place.id)
@@ -104,34 +110,26 @@ def climate_facts(climate: Climate) -> tuple[UsedFact, ...]:
     return tuple(UsedFact(where=f"climates/{climate.id}:{path}", fact=fact) for path, fact in climate.facts.items())
 
 
-def work_of(made: Machine, scenario: Scenario, progress: Progress | None) -> Worked:
-    """Search the plan of a scenario; raise InfeasibleError where nothing fits."""
-    if isinstance(scenario.work, Serving):
-        served = search_serving(made, scenario.work, scenario.fixed)
-        if served.best is None:
-            raise explain_serve.infeasible(made, scenario.work, served)
-        loads = serving_loads(made, scenario.work, served.best)
-        shown = dict(explain_serve.described(served.best))
-        return Worked(loads=loads, tokens_per_s=served.best.tokens_per_s, layout=shown, trace=None)
-    return _training_work(made, scenario.work, scenario, progress)
+def work_of(made: Machine, scenario: Scenario, answer: Answer) -> Worked:
+    """Return what the plan that a search found does on its machine."""
+    return Worked(
+        loads=loads_of(made, scenario.work, answer.plan),
+        tokens_per_s=answer.headline.value,
+        layout=answer.layout,
+        trace=_tracer(made, scenario.work, answer.plan),
+    )
 
 
-def _training_work(made: Machine, work: Training, scenario: Scenario, progress: Progress | None) -> Worked:
-    found = search_training(made, work, scenario.fixed, scenario.search, progress)
-    best = found.best
-    if best is None:
-        raise explain_train.infeasible(made, found)
+def _tracer(made: Machine, work: Training | Serving, plan: Trained | Deployment) -> Tracer | None:
+    """Return what draws a step's power over time; None for a steady state."""
+    if not isinstance(work, Training) or not isinstance(plan, Trained):
+        return None
     batch = (float(work.batch_sequences), float(work.sequence_tokens))
 
     def traced(items: tuple[Powered, ...], chips: float, line: tuple[float, float]) -> Swings:
-        return swings(step_trace(step_timeline(made.engine, best.layout, batch), items, chips, line))
+        return swings(step_trace(step_timeline(made.engine, plan.layout, batch), items, chips, line))
 
-    return Worked(
-        loads=training_loads(made, work, best),
-        tokens_per_s=batch[0] * batch[1] / best.time_s,
-        layout=dict(explain_train.described(best.layout)),
-        trace=traced,
-    )
+    return traced
 
 
 def capped(asked: PowerQuestion, about: Subject, made: Filled) -> Settled:

@@ -116,6 +116,15 @@ def training_kernels(engine: Engine, layout: Layout, phase: Phase) -> dict[str, 
     return found
 
 
+def loads_of(machine: Machine, work: Training | Serving, plan: Trained | Deployment) -> tuple[Load, ...]:
+    """Return what chips do under a plan that a search found."""
+    if isinstance(work, Training) and isinstance(plan, Trained):
+        return training_loads(machine, work, plan)
+    if isinstance(work, Serving) and isinstance(plan, Deployment):
+        return serving_loads(machine, work, plan)
+    raise TypeError(f"a plan of {type(plan).__name__} is none for {type(work).__name__}")
+
+
 def training_loads(machine: Machine, work: Training, best: Trained) -> tuple[Load, ...]:
     """Return what the mean chip does in one step, and the chips that the layout leaves idle.
 

@@ -1,6 +1,6 @@
 """A machine at work in a building, evaluated for one row of facts or for a table of what-ifs at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -57,8 +57,8 @@ class Subject:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
-    """Power of the machine and of its building while the work runs; numbers or columns of a table.
+class Drawing:
+    """Power of the machine while the work runs; numbers or columns of a table.
 
     `it_w` counts the machine and its share of the scale-out network; `peak_w` is what the machine's supply must bear.
     """
@@ -69,6 +69,12 @@ class Site:
     peak_w: Num
     scale_out_w: Num
     it_w: Num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site(Drawing):
+    """Power of the machine and of its building while the work runs; numbers or columns of a table."""
+
     building: Building
 
     @property
@@ -199,24 +205,31 @@ def fill(asked: Subject, tab: Table = NO_TABLE) -> Filled:
     )
 
 
-def site(asked: Subject, made: Filled, weather: Weather, limit_w: Num) -> Site:
-    """Return the power of a subject in some weather, each chip held under a limit."""
+def drawing(asked: Subject, made: Filled, limit_w: Num) -> Drawing:
+    """Return the power of a subject's machine, each chip held under a limit."""
     loads = [limited(made.shares, made.max_w, items, limit_w) for items in made.powered(asked.loads)]
     counts = [load.chips_count for load in asked.loads]
     mean: Num = sum((mean_w(items) * count for items, count in zip(loads, counts, strict=True)), 0.0) / sum(counts)
     high: Num = sum((highest_w(items) * count for items, count in zip(loads, counts, strict=True)), 0.0) / sum(counts)
     machine = made.machine(mean)
     outside = made.bill.chips_count * made.parts.network.scale_out_w
-    it = machine.power_w + outside
-    work = it - machine.part_w(FANS) - machine.part_w(LOSSES)
-    return Site(
+    return Drawing(
         chip_mean_w=mean,
         chip_peak_w=made.shares.overshoot_ratio * high,
         machine=machine,
         peak_w=made.machine(made.shares.overshoot_ratio * high).power_w,
         scale_out_w=outside,
-        it_w=it,
-        building=building(made.parts, made.design, weather, it, work),
+        it_w=machine.power_w + outside,
+    )
+
+
+def site(asked: Subject, made: Filled, weather: Weather, limit_w: Num) -> Site:
+    """Return the power of a subject in some weather, each chip held under a limit."""
+    found = drawing(asked, made, limit_w)
+    work = found.it_w - found.machine.part_w(FANS) - found.machine.part_w(LOSSES)
+    return Site(
+        **{item.name: getattr(found, item.name) for item in fields(Drawing)},
+        building=building(made.parts, made.design, weather, found.it_w, work),
     )
 
 

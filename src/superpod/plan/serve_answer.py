@@ -8,8 +8,8 @@ from itertools import islice
 from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError
 from superpod.plan.band import log_spread, shares
-from superpod.plan.evaluate import facts_hash, no_tables, notes, package_version
 from superpod.plan.explain_serve import described, used_ranks
+from superpod.plan.grounds import facts_hash, no_tables, notes, package_version
 from superpod.plan.machine import Machine, machine
 from superpod.plan.money import card_rates, costed
 from superpod.plan.report import Metric
