@@ -124,6 +124,12 @@ def test_hours_are_read_in_shares_and_in_percent(tmp_path: Path) -> None:
         (rows("0,10,0.5", "1,10"), ":3", "found 2 cells"),
         (rows("0,300,0.5"), ":2", "no weather has"),
         (rows("0,nan,0.5"), ":2", "no weather has"),
+        (rows("0,10,nan"), ":2", "no weather has"),
+        (rows("0,10,-3"), ":2", "no weather has"),
+        (rows("0,10,0.5", "2,10,0.5"), ":3", "found hour 2 after hour 0, expected 1"),
+        (rows("0,10,0.5", "0,10,0.5"), ":3", "found hour 0 after hour 0, expected 1"),
+        (rows("nan,10,0.5", "1,10,0.5"), ":3", "found hour 1 after hour nan"),
+        (rows("0,10,0.5", "", "1,10,0.5"), "hours.csv", "found 2 hours"),
         (rows("0,10,0.5"), "hours.csv", "found 1 hours"),
     ],
 )

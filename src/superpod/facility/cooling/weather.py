@@ -85,8 +85,8 @@ def made_from(climate: Climate) -> Weather:
 def read_weather(path: Path) -> Weather:
     """Return the hours of a CSV file `hour,dry_bulb_c,relative_humidity`; humidity as a share or in percent.
 
-    Raises ScenarioError that names the line for a missing column, a text that is no number, or a value that no weather
-    has.
+    Raises ScenarioError that names the line for a missing column, a text that is no number, a value that no weather
+    has, an hour that does not follow the one before it.
     """
     try:
         text = path.read_text(encoding="utf-8-sig")
@@ -102,7 +102,7 @@ def read_weather(path: Path) -> Weather:
             where=f"{path}:1",
             hint=f"missing: {', '.join(missing)}",
         )
-    places = [header.index(name) for name in COLUMNS[1:]]
+    places = [header.index(name) for name in COLUMNS]
     dry, humid = _numbers(path, rows, places, len(header))
     if len(dry) < DAY_HOURS:
         raise ScenarioError(f"found {len(dry)} hours, expected a day or more", where=str(path), hint="8,760 are a year")
@@ -114,6 +114,7 @@ def read_weather(path: Path) -> Weather:
 def _numbers(path: Path, rows: "_csv.Reader", places: list[int], width: int) -> tuple[list[float], list[float]]:
     dry: list[float] = []
     humid: list[float] = []
+    before: float | None = None
     for row in rows:
         if not any(cell.strip() for cell in row):
             continue
@@ -121,7 +122,7 @@ def _numbers(path: Path, rows: "_csv.Reader", places: list[int], width: int) -> 
         if len(row) != width:
             raise ScenarioError(f"found {len(row)} cells, expected {width}", where=where, hint=", ".join(COLUMNS))
         try:
-            warm, wet = (float(row[place]) for place in places)
+            hour, warm, wet = (float(row[place]) for place in places)
         except ValueError:
             raise ScenarioError(
                 f"found {','.join(row)[:60]!r}, expected numbers", where=where, hint="8760 rows such as 0,11.5,0.82"
@@ -132,6 +133,13 @@ def _numbers(path: Path, rows: "_csv.Reader", places: list[int], width: int) -> 
                 where=where,
                 hint="degrees Celsius, and relative humidity from 0 to 1 or in percent",
             )
+        if before is not None and hour != before + 1.0:
+            raise ScenarioError(
+                f"found hour {hour:g} after hour {before:g}, expected {before + 1.0:g}",
+                where=where,
+                hint="hours in order, without gaps and none twice",
+            )
+        before = hour
         dry.append(warm)
         humid.append(wet)
     return dry, humid
