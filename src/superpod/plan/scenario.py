@@ -110,6 +110,7 @@ class Scenario:
     `tables` chooses measured operator tables: `none`, `auto`, `all`, or the engine that was timed.
     `search` is how far a training search goes: `standard` (what Megatron-Core runs) or `deep` (all that is modelled).
     `traffic` are requests to serve one by one, under the targets of `work`.
+    `prefill_pod` reads prompts on another machine, of `prefill_cards` (None: as catalogued); `pod` decodes.
     """
 
     model: str
@@ -125,3 +126,5 @@ class Scenario:
     tables: str = "none"
     search: str = "standard"
     traffic: Traffic | None = None
+    prefill_pod: str = ""
+    prefill_cards: int | None = None
