@@ -3,7 +3,7 @@
     python benchmarks/fit_chip_power.py POINTS.jsonl
 
 POINTS.jsonl holds serving points with `output_tokens_per_s` and `energy_per_token_j` of all chips (ML.ENERGY's
-leaderboard, for one). Needs scipy.
+leaderboard, for one); those of workloads with long prompts of no published length are left out. Needs scipy.
 """
 
 import sys
