@@ -4,7 +4,7 @@
 import math
 
 from superpod.serve.simulation import columns as c
-from superpod.serve.simulation.lives import dequeue, emitted, hold, in_use
+from superpod.serve.simulation.lives import dequeue, emitted, end, hold, in_use
 from superpod.serve.simulation.order import append
 from superpod.serve.simulation.prefix import cached_blocks, fetched, held_already, reuse
 from superpod.serve.simulation.series import record, spread
@@ -23,6 +23,11 @@ def admit(w, p, g, k, now):
     caches = p == 0 and w.tally[c.BLOCK_TOKENS] > 0
     s = w.group[g + c.WAIT]
     while s != c.NONE and w.group[g + c.COUNT] < w.pool[p + c.SEQUENCES]:
+        if w.moment[s // c.PLACE + c.ADMITTED] < 0.0 and now - w.moment[s // c.PLACE + c.ARRIVED] > w.clock[c.PATIENCE]:
+            dequeue(w, g, s)
+            end(w, s, c.REFUSED, now)
+            s = w.group[g + c.WAIT]
+            continue
         room = w.pool[p + c.CAPACITY] - in_use(w, p, g, k + 1) - math.ceil(emitted(w, p))
         tokens, found, held = needs(w, p, s), 0, 0
         if caches and w.request[s + c.READ] == 0:
@@ -73,7 +78,7 @@ def hand_in(w, i, s, now):
     Layer by layer it may start while its last chunk is being read; the last layer's part comes after that.
     """
     size = cache_bytes(w, w.request[s + c.PROMPT])
-    seconds = size / w.link[c.TRANSFER_RATE]
+    seconds = size / w.link[c.TRANSFER_RATE] * w.hour[i + c.STRAIN]
     begin = max(w.moment[s // c.PLACE + c.BEGAN], w.hour[i + c.PIPE])
     if w.link[c.OVERLAPS] == 0.0 or begin > now:
         begin = max(now, w.hour[i + c.PIPE])

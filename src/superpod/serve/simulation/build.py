@@ -67,11 +67,13 @@ def world(fleet: Fleet, closed: tuple[int, float] | None, block_tokens: int) -> 
     hour = np.zeros(len(parts) * c.HOUR)
     hour[c.DUE :: c.HOUR] = np.inf
     hour[c.SLOW :: c.HOUR] = 1.0
+    hour[c.STRAIN :: c.HOUR] = 1.0
     tally = np.zeros(c.TALLY, dtype=np.int64)
     tally[c.FREE_ROW] = c.NONE
     tally[c.INSTANCES] = len(parts)
     clock = np.zeros(c.CLOCKS)
     clock[c.BIN_S] = BIN_S
+    clock[c.PATIENCE] = np.inf if fleet.pool.queue_max_s is None else fleet.pool.queue_max_s
     kinds = pools(fleet)
     clock[c.EMITTED], clock[c.EMITTED + 1] = kinds[0].costs.emitted_tokens, kinds[-1].costs.emitted_tokens
     issue = np.zeros(0)
@@ -196,6 +198,7 @@ def _mishaps(fleet: Fleet, parts: list[Unit]) -> Reals:
                 rows += [(mishap.at_s, c.FAILS, i, 0.0), (until, c.RECOVERS, i, 0.0)]
             else:
                 rows += [(mishap.at_s, c.SLOWS, i, slow), (until, c.SLOWS, i, 1.0)]
+                rows += [(mishap.at_s, c.STRAINS, i, mishap.link_factor), (until, c.STRAINS, i, 1.0)]
     return np.array(sorted(rows), dtype=np.float64).reshape(-1)
 
 

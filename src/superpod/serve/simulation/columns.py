@@ -82,9 +82,11 @@ HOUR = 24
     SPAN_CONTEXT,
     GROWTH,
     LATE,
-) = range(18)
+    STRAIN,
+) = range(19)
 """BUSY, then by phase: decoding, reading, both. MARK: busy seconds at the last look of the autoscaler.
-SPAN_BATCH, SPAN_CONTEXT, GROWTH: what prices the steps under way; LATE: seconds before the first of them."""
+SPAN_BATCH, SPAN_CONTEXT, GROWTH: what prices the steps under way; LATE: seconds before the first of them.
+STRAIN: how much longer caches take to it over the fabric."""
 
 # pool: instances of one kind, two rows; the second is that which decodes where prompts are read apart.
 POOL_ROW = 16
@@ -125,7 +127,7 @@ KEY, CHAIN, OLDER, NEWER, HOLDERS, WHERE = range(6)
 # control: what happens to instances, four numbers each, in order of time.
 CONTROL = 4
 AT, WHAT, WHOM, HOW_MUCH = range(4)
-FAILS, RECOVERS, SLOWS = range(3)
+FAILS, RECOVERS, SLOWS, STRAINS = range(4)
 
 # scaler: of each pool. EVERY: seconds between looks, NEVER without a scaler; FEWEST and MOST instances.
 SCALER = 8
@@ -141,8 +143,9 @@ INSTANCES, CALLED, BLOCK_TOKENS, TIERS, SEED, LOGGED = range(16, 22)
 
 # clock: seconds.
 CLOCKS = 10
-NOW, BIN_S, THINK, LAST, EMITTED, _, NEXT_LOOK, LOG_FROM, LOG_TO = range(9)
-"""EMITTED: tokens of a decode step, of the first pool and of the second."""
+NOW, BIN_S, THINK, LAST, EMITTED, _, NEXT_LOOK, LOG_FROM, LOG_TO, PATIENCE = range(10)
+"""EMITTED: tokens of a decode step, of the first pool and of the second. PATIENCE: after so long a wait who was never
+admitted is refused."""
 
 # series: a row of bins each.
 BINS = 512

@@ -32,13 +32,14 @@ class Mishap:
 
     Instances are numbered from 0, those of the second pool after those of the first. A failed one loses its caches, and
     its requests start elsewhere with the tokens that they have; a slower one (fewer cards, experts moved) is as it was
-    after `down_s`.
+    after `down_s`, and caches take `link_factor` as long to it over the fabric meanwhile.
     """
 
     at_s: float
     instance: int
     down_s: float
     slow_factor: float | None = None
+    link_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +49,8 @@ class Pool:
     `order`: prompts ride along in decode steps, take turns with them, or come first while any wait; where None, as the
     costs say. Memory is paged in blocks of `block_tokens`; a request is admitted when its prompt fits, or, where
     `reserves_output`, prompt and output. Where memory runs out the request admitted last is preempted. A request is
-    refused where `queue_max_count` wait in the group it is sent to.
+    refused where `queue_max_count` wait in the group it is sent to, or, where it would be admitted, after `queue_max_s`.
+    Only the pool that takes requests first refuses any.
     """
 
     costs: StepCosts
@@ -58,6 +60,7 @@ class Pool:
     reserves_output: bool = False
     preemption: Literal["recompute", "swap"] = "recompute"
     queue_max_count: int | None = None
+    queue_max_s: float | None = None
     router: Router = "round-robin"
     scaler: Scaler | None = None
 

@@ -36,8 +36,12 @@ def happen(w, tables, i, what, value, now):
     if what == c.SLOWS:
         cut(w, tables, i, now)
         w.hour[i + c.SLOW] = value
+    elif what == c.STRAINS:
+        w.hour[i + c.STRAIN] = value
     elif what == c.FAILS and health in (c.UP, c.DRAINING, c.STARTING):
         fail(w, tables, i, now)
+    elif what == c.FAILS and health == c.OFF:
+        w.instance[i + c.HEALTH] = c.DOWN
     elif what == c.RECOVERS and health == c.DOWN:
         put_up(w, i, now)
 

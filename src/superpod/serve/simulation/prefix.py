@@ -102,7 +102,8 @@ def carried(w, i, which, tokens, now):
     place = c.PEER_RATE + 2 * which
     begin = max(now, w.hour[i + c.PEER_PIPE + which])
     size = w.link[c.BYTES_PER_TOKEN] * tokens
-    end = begin + size / w.link[place]
+    slow = w.hour[i + c.STRAIN] if which == 0 else 1.0
+    end = begin + size / w.link[place] * slow
     w.hour[i + c.PEER_PIPE + which] = end
     spread(w, c.PEER_BYTES + which, begin, end, size)
     return end + w.link[place + 1]
