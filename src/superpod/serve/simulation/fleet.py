@@ -49,8 +49,8 @@ class Pool:
     `order`: prompts ride along in decode steps, take turns with them, or come first while any wait; where None, as the
     costs say. Memory is paged in blocks of `block_tokens`; a request is admitted when its prompt fits, or, where
     `reserves_output`, prompt and output. Where memory runs out the request admitted last is preempted. A request is
-    refused where `queue_max_count` wait in the group it is sent to, or, where it would be admitted, after `queue_max_s`.
-    Only the pool that takes requests first refuses any.
+    refused where `queue_max_count` wait in the group it is sent to, or when its turn comes after more than
+    `queue_max_s`; only the pool that takes requests first refuses any.
     """
 
     costs: StepCosts
