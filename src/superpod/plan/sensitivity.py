@@ -1,6 +1,7 @@
 """Which facts drive the answer, and how wide they leave it: the chosen plan is priced again with each fact moved."""
 
 import math
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from superpod.catalog.load import Catalogue
@@ -35,14 +36,22 @@ def sensitivities(
     with a range moves to its low and its high alone. As logarithms, all add in quadrature. The plan itself is not
     searched again.
     """
-    base = price(made)
-    ranked: list[Sensitivity] = []
     spread = max(log_spread(made, shares(term)) for term in passes)
+    return leaning(
+        made.facts, spread, price(made), lambda used, value: _priced(catalogue, scenario, price, used, value)
+    )
+
+
+def leaning(
+    facts: Iterable[UsedFact], spread: float, base: float, priced: Callable[[UsedFact, float], float]
+) -> Leaning:
+    """Return elasticities and band of a `base` that `priced` gives again with one fact at another value."""
+    ranked: list[Sensitivity] = []
     down = up = spread**2
-    for used in made.facts:
+    for used in facts:
         if used.fact.value is None or used.where.endswith(STRUCTURAL):
             continue
-        effects = _moved(catalogue, scenario, price, used, base)
+        effects = _moved(priced, used, base)
         if abs(effects.elasticity) >= WORTH_SAYING:
             ranked.append(Sensitivity(where=used.where, elasticity=effects.elasticity))
         down += min(effects.low, 0.0) ** 2
@@ -58,15 +67,11 @@ class _Effects:
     high: float
 
 
-def _moved(catalogue: Catalogue, scenario: Scenario, price: Repricer, used: UsedFact, base: float) -> _Effects:
+def _moved(priced: Callable[[UsedFact, float], float], used: UsedFact, base: float) -> _Effects:
     value = used.fact.value or 0.0
-    nudged = math.log(_priced(catalogue, scenario, price, used, value * NUDGE) / base) if value else 0.0
+    nudged = math.log(priced(used, value * NUDGE) / base) if value else 0.0
     ranges = () if used.where.startswith(FITTED) else (used.fact.low, used.fact.high)
-    ends = [
-        math.log(_priced(catalogue, scenario, price, used, end) / base)
-        for end in ranges
-        if end is not None and end > 0 and end != value
-    ]
+    ends = [math.log(priced(used, end) / base) for end in ranges if end is not None and end > 0 and end != value]
     return _Effects(elasticity=nudged / math.log(NUDGE), low=min(ends, default=0.0), high=max(ends, default=0.0))
 
 
