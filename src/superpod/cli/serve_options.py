@@ -11,7 +11,8 @@ from typing import Any
 import click
 
 from superpod.cli import options as shared
-from superpod.plan.scenario import Failure, Serving, Traffic
+from superpod.plan.operations import Failure
+from superpod.plan.scenario import Serving, Traffic
 
 GIVEN = click.Path(exists=True, dir_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)

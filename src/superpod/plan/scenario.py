@@ -1,8 +1,9 @@
 """The user's question as one frozen object."""
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+
+from superpod.plan.operations import Failure, Operations
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,16 +44,6 @@ class Serving:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Failure:
-    """Cards `first_count` to `last_count`, numbered from 0 by instance, fail at `at_s` and are back after `down_s`."""
-
-    first_count: int
-    last_count: int
-    at_s: float
-    down_s: float = math.inf
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class GivenPool:
     """Equal instances that are not searched: `mode` is `aggregated`, `prefill` or `decode`, the rest their layout.
 
@@ -78,8 +69,9 @@ class Traffic:
 
     `pools_cards` pins the cards that read prompts and those that decode; `pools` all of the deployment. `order`,
     `router`: words of `serve.simulation.fleet`, empty for what the software does and for a fitting one. `prefix_cache`:
-    where prompts that begin alike are kept (`off`, `chips`, `peers`, `host`, each with those before it). An instance
-    that loses a card is down until it is back, or, where `elastic`, slower. `sweep`: also answer at other rates.
+    where prompts that begin alike are kept (`off`, `chips`, `peers`, `host`, `disk`, each with those before it). An
+    instance that loses a card is down until it is back, or, where `elastic`, slower. `sweep`: also answer at other
+    rates.
     """
 
     trace: str = ""
@@ -97,6 +89,7 @@ class Traffic:
     prefix_cache: str = "chips"
     failures: tuple[Failure, ...] = ()
     elastic: bool = False
+    operations: Operations = field(default_factory=Operations)
     sweep: bool = False
 
 

@@ -9,7 +9,8 @@ import pytest
 
 from superpod.catalog.load import SHIPPED, Catalogue
 from superpod.errors import InfeasibleError, ScenarioError, TrafficError
-from superpod.plan.scenario import Failure, GivenPool, Scenario, Serving, Traffic
+from superpod.plan.operations import Failure
+from superpod.plan.scenario import GivenPool, Scenario, Serving, Traffic
 from superpod.plan.serve_answer import Answered, evaluate_traffic
 from superpod.plan.serve_tally import Histogram, Tally
 from superpod.plan.serve_traffic import check_traffic, described, requests_of
