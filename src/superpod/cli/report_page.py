@@ -28,7 +28,7 @@ from superpod.units import human, percent
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source, UsedFact
-    from superpod.plan.report import Candidate, Metric, Report, Share
+    from superpod.plan.report import Candidate, Metric, Report, Share, Station
     from superpod.result import Limit, Term
 
 LEAVES_SHOWN = 8
@@ -62,7 +62,7 @@ def report_page(report: Report, sources: Mapping[str, Source], *, full: bool) ->
     return Page(
         title=f"{report.model} on {report.pod_name}",
         subtitle=f"{report.question}" if full else f"{report.pod}, {machine_text(report)}",
-        badges=(Cell(text=state, tone=STATE_TONES.get(report.state, "plain")),),
+        badges=station_badges(report.stations) or (Cell(text=state, tone=STATE_TONES.get(report.state, "plain")),),
         blocks=full_blocks(report, sources) if full else screen_blocks(report),
         footer=f"superpod {report.version}, catalogue {report.catalogue_hash}",
     )
@@ -81,6 +81,7 @@ def machine_text(report: Report) -> str:
 def screen_blocks(report: Report) -> tuple[Block, ...]:
     """Return what fits one screen."""
     blocks: list[Block] = [headline(report), Metrics(title="", items=metric_items(report.metrics))]
+    blocks.extend(stations_table(report.stations))
     blocks.extend(breakdowns(report, LEAVES_SHOWN if len(report.breakdowns) == 1 else LEAVES_SHOWN_EACH))
     blocks.extend(memory(report))
     blocks.append(Text(title="Binding limit", lines=(report.binding,), tone="strong"))
@@ -90,6 +91,45 @@ def screen_blocks(report: Report) -> tuple[Block, ...]:
         blocks.append(runners_up(report, full=False))
     blocks.append(rests_on(report))
     return tuple(blocks)
+
+
+def station_badges(stations: Sequence[Station]) -> tuple[Cell, ...]:
+    """Return whether each of two machines can be bought."""
+    return tuple(
+        Cell(
+            text=f"{item.pod_name}: {STATE_WORDS.get(item.state, item.state)}",
+            tone=STATE_TONES.get(item.state, "plain"),
+        )
+        for item in stations
+    )
+
+
+def stations_table(stations: Sequence[Station]) -> tuple[Table, ...]:
+    """Return the two machines between which requests move; nothing where there is one."""
+    columns = (
+        Column(label="machine", wraps=True),
+        Column(label="does"),
+        Column(label="cards in use", right=True),
+        Column(label="in"),
+        Column(label="caches travel on"),
+        Column(label="a card", right=True, drop=1),
+        Column(label="of it in use", right=True),
+    )
+    rows = tuple(station_row(item) for item in stations)
+    return (Table(title="", columns=columns, rows=rows),) if rows else ()
+
+
+def station_row(item: Station) -> tuple[Cell | str, ...]:
+    """Return one of two machines."""
+    return (
+        item.pod_name,
+        "reads prompts" if item.phase == "prefill" else "decodes",
+        f"{count(item.cards_used_count)} of {count(item.cards_count)}",
+        item.precision,
+        f"its {item.network}",
+        quantity(item.network_bytes_per_s, "B/s"),
+        percent(item.network_frac),
+    )
 
 
 def searched(report: Report) -> str:
@@ -102,6 +142,7 @@ def full_blocks(report: Report, sources: Mapping[str, Source]) -> tuple[Block, .
     answer: list[Block] = [headline(report), Text(title="Binding limit", lines=(report.binding,), tone="strong")]
     answer.append(Metrics(title="", items=metric_items(report.metrics)))
     answer.append(Text(title="", lines=(f"{report.pod}: {machine_text(report)}",), tone="faint"))
+    answer.extend(stations_table(report.stations))
     alternatives: tuple[Block, ...] = (
         layout_grid(report.layout),
         *((runners_up(report, full=True),) if report.runners_up else ()),

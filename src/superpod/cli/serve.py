@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 @click.argument("model")
 @click.option("--pod", required=True, metavar="NAME", help="The machine, as `superpod catalog` lists it.")
 @shared.machine_size
+@click.option("--prefill-pod", metavar="NAME", help="Prompts are read on this machine, and decoded on --pod.")
+@click.option("--prefill-cards", type=shared.COUNT, metavar="N", help="Cards of --prefill-pod; else as catalogued.")
 @shared.machine
 @shared.serving_work
 @traffic_options
@@ -34,7 +36,7 @@ def command(model: str, pod: str, **options: Any) -> None:
     With --trace, --rate, --lengths or --concurrency requests come one by one and are simulated: times by percentile,
     how many meet the targets, and why others do not. Ctrl-C ends the run with what was simulated.
     """
-    question = shared.scenario(model, pod, targeted(shared.serving(options), options), options)
+    question = elsewhere(shared.scenario(model, pod, targeted(shared.serving(options), options), options), options)
     if has_traffic(options):
         question = replace(question, traffic=traffic_of(options))
     check_places(places(options))
@@ -49,6 +51,15 @@ def command(model: str, pod: str, **options: Any) -> None:
     from superpod.cli import serve_traffic
 
     serve_traffic.answer(question, options, catalogue)
+
+
+def elsewhere(question: Scenario, options: Mapping[str, Any]) -> Scenario:
+    """Return the question with the machine that reads prompts, where it is another than the one that decodes."""
+    if not options["prefill_pod"]:
+        shared.refuse_given(("prefill_cards",), "goes with --prefill-pod")
+        return question
+    shared.refuse_given(("source",), "describes one machine: leave out --prefill-pod")
+    return replace(question, prefill_pod=options["prefill_pod"], prefill_cards=options["prefill_cards"])
 
 
 def places(options: Mapping[str, Any]) -> dict[str, Path | None]:

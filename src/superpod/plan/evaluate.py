@@ -6,6 +6,7 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import InfeasibleError, SuperpodError
 from superpod.plan import explain_serve, explain_train
 from superpod.plan.answer import Answer, Repricer
+from superpod.plan.evaluate_pair import evaluate_pair
 from superpod.plan.grounds import facts_hash, no_tables, notes, package_version, question
 from superpod.plan.machine import Machine, machine
 from superpod.plan.money import CardRates, card_rates, costed
@@ -22,6 +23,8 @@ def evaluate(catalogue: Catalogue, scenario: Scenario, progress: Progress | None
 
     `progress` is called with the layouts done and all of them while a training search goes on.
     """
+    if scenario.prefill_pod:
+        return evaluate_pair(catalogue, scenario)
     made = machine(catalogue, scenario)
     try:
         answer, price = solve(made, scenario, progress)

@@ -76,6 +76,26 @@ class Sensitivity:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Station:
+    """One of two machines between which requests move: what it does, its size, and the network that caches travel on.
+
+    `network_frac` is the share of what that network could carry from, or to, the cards in use.
+    """
+
+    phase: str  # "prefill" or "decode"
+    pod: str  # id@version
+    pod_name: str
+    chip: str
+    state: str
+    precision: str
+    cards_count: float
+    cards_used_count: float
+    network: str
+    network_bytes_per_s: float  # of a card
+    network_frac: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Report:
     """What one machine does with one workload."""
 
@@ -107,6 +127,7 @@ class Report:
     catalogue_hash: str
     version: str
     searched: Searched | None = None  # of training
+    stations: tuple[Station, ...] = ()  # where prompts are read on one machine and decoded on another
 
     @property
     def estimates(self) -> tuple[UsedFact, ...]:

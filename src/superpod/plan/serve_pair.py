@@ -30,9 +30,9 @@ from superpod.plan.serve_search import (
     requests_of,
     room,
 )
-from superpod.result import Num, Term, at_row
+from superpod.result import Flag, Num, Term, at_row
 from superpod.serve.batching import slots
-from superpod.serve.steady import Decode, Prefill, Requests
+from superpod.serve.steady import Decode, Prefill, Requests, decode, prefill
 from superpod.workload.build import kv_cache_bytes
 from superpod.workload.phase import Partition
 
@@ -65,7 +65,7 @@ class Side:
         return self._alone_s(1.0)
 
     def free_frac(self, term: Term) -> float:
-        """Return the share of a pass in which its collectives leave the network free: all of it, on ports of its own."""
+        """Return the share of a pass in which collectives leave the network free: all of it, on ports of its own."""
         network = self.machine.pod.scale_out
         shared = network is not None and network.shares_scale_up_ports
         return 1.0 - shares(term).links_frac if shared else 1.0
@@ -166,7 +166,7 @@ def search_pair(made: Pair, work: Serving, fixed: Mapping[str, float | str]) -> 
     found = sorted(
         apart(made, work, requests, columns), key=lambda item: (-round(item.tokens_per_s, 6), cards(made, item))
     )
-    decoding, fits = columns.decode, columns.fits
+    decoding, fits = columns.decode, np.asarray(columns.fits)
     quick = np.asarray(decoding.tpot_s <= work.tpot_s)
     return ServeSearch(
         best=found[0] if found else None,
@@ -185,9 +185,9 @@ class PairColumns:
     """Every instance that each machine can hold, priced; `fits`, `reads`: whether its memory holds what it must."""
 
     decode: Decode
-    fits: np.ndarray  # type: ignore[type-arg]  # flags
+    fits: Flag
     prefill: Prefill
-    reads: np.ndarray  # type: ignore[type-arg]  # flags
+    reads: Flag
 
 
 def columns_of(made: Pair, work: Serving, fixed: Mapping[str, float | str]) -> PairColumns:
@@ -274,9 +274,8 @@ def passage(made: Pair, requests: Requests, one: Decode, two: Prefill) -> Passag
 
 def cache_part(side: Side, phase: Decode | Prefill, requests: Requests) -> Num:
     """Return the part of a prompt's cache that lies on one rank, in bytes."""
-    part = Partition(tensor=phase.layout.tensor)
-    made = side.machine
-    return kv_cache_bytes(made.spec, requests.prompt_tokens, part, made.precision) / phase.layout.pipeline
+    part, made, layout = Partition(tensor=phase.layout.tensor), side.machine, phase.layout
+    return kv_cache_bytes(made.spec, requests.prompt_tokens / layout.context, part, made.precision) / layout.pipeline
 
 
 def sending_s(side: Side, reading: Prefill, requests: Requests) -> Num:
@@ -296,8 +295,30 @@ def pool_cards(made: Pair, found: Deployment) -> tuple[float, float]:
     return decode / made.decode.machine.fabric.ranks_per_chip, read / made.prefill.machine.fabric.ranks_per_chip
 
 
+def repriced(made: Pair, work: Serving, found: Deployment) -> float:
+    """Return what the same instances would serve on other machines."""
+    requests = requests_of(work)
+    ends = made.decode.machine.engine, made.prefill.machine.engine
+    one = decode(ends[0], found.decode.layout, found.decode.sequences, requests)
+    two = prefill(ends[1], found.prefill.layout, found.prefill.sequences, requests)
+    return min(pool_rates(made, requests, replace(found, decode=one, prefill=two)).values())
+
+
+def pool_rates(made: Pair, requests: Requests, found: Deployment) -> dict[str, float]:
+    """Return the output tokens a second that each pool, and the network of each machine, could keep up."""
+    way = passage(made, requests, found.decode, found.prefill)
+    read = float(instance_ranks(found.prefill.layout)) * float(found.prefill.tokens_per_s_rank)
+    per_prompt = requests.output_tokens / requests.prompt_tokens
+    counts = found.decode_instances, found.prefill_instances
+    return {
+        "decode": counts[0] * float(instance_ranks(found.decode.layout)) * float(found.decode.tokens_per_s_rank),
+        "prefill": counts[1] * read * per_prompt,
+        "taken": counts[0] * way.taken_per_s * requests.output_tokens,
+        "sent": counts[1] * way.sent_per_s * requests.output_tokens,
+    }
+
+
 def links_frac(made: Pair, requests: Requests, found: Deployment) -> tuple[float, float]:
     """Return the shares of what the networks of the decode and of the prefill machine could carry, in use."""
-    way = passage(made, requests, found.decode, found.prefill)
-    rate = found.tokens_per_s / requests.output_tokens
-    return rate / (way.taken_per_s * found.decode_instances), rate / (way.sent_per_s * found.prefill_instances)
+    rates = pool_rates(made, requests, found)
+    return found.tokens_per_s / rates["taken"], found.tokens_per_s / rates["sent"]
