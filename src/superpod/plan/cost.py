@@ -2,19 +2,22 @@
 
 from dataclasses import dataclass, field, fields, replace
 
-import numpy as np
-
-from superpod.catalog.costs import CostBook
 from superpod.catalog.load import Catalogue
-from superpod.catalog.provenance import FactReader, UsedFact
-from superpod.catalog.schema import Facility, Pod
-from superpod.facility.cost_parts import Estate, Footprint, Running, Terms, card_hour_usd, footprint, running
-from superpod.plan.cost_bill import Network, bill, network_of
+from superpod.catalog.provenance import FactReader
+from superpod.errors import MissingFactError
+from superpod.facility.cost_parts import Estate, Footprint, Running, card_hour_usd, footprint, running
+from superpod.plan.cost_bill import bill
 from superpod.plan.cost_result import Bought, CostReport
-from superpod.plan.cost_work import Work, run_cost, token_cost, worked
+from superpod.plan.cost_site import Site, estate_of, site_of, terms_of
+from superpod.plan.cost_work import Work, run_cost, token_cost, work_of
+from superpod.plan.evaluate import solve
 from superpod.plan.goodput import GoodputQuestion, goodput_report, hashed
 from superpod.plan.goodput_result import GoodputReport, SelfCheck
+from superpod.plan.goodput_work import failing_of
 from superpod.plan.grounds import package_version
+from superpod.plan.machine import machine
+from superpod.plan.power_phases import loads_of
+from superpod.plan.power_work import Powering, powering_of
 from superpod.plan.scenario import Scenario
 from superpod.plan.spread import Moved, spread
 from superpod.result import Num
@@ -41,36 +44,26 @@ class CostQuestion:
     failures: GoodputQuestion = field(default_factory=GoodputQuestion)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Site:
-    """A site in bare numbers, with the facts read on the way."""
-
-    pod: Pod
-    facility: Facility
-    book: CostBook
-    price_usd: float
-    provisioned_w: float
-    drawn_w: float
-    pods_count: float
-    cards_count: float
-    network: Network
-    terms: Terms
-    water_known: bool
-    facts: tuple[UsedFact, ...]
-    notes: tuple[str, ...]
-
-
 def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
     """Answer a question about cost.
 
     Raises MissingFactError for a price or a power that nobody has published: the user may give it.
     """
     failures = goodput_report(catalogue, question.pod, question.failures, pods=question.pods, cards=question.cards)
-    site = _site(catalogue, question, failures)
-    estate = _estate(site, {})
+    work, powering = _worked(catalogue, question)
+    site = site_of(
+        catalogue,
+        catalogue.pod(question.pod),
+        failures.cards_count,
+        question.facility,
+        book_id=question.book,
+        price_usd=question.price_usd,
+        drawn_w=question.drawn_w,
+        powering=powering,
+    )
+    estate = estate_of(site, {})
     spent = running(estate, site.terms)
     total = float(spent.total_usd_per_s)
-    work = worked(catalogue, question.scenario, question.failures) if question.scenario is not None else None
     useful = float(failures.goodput.goodput_frac) if work is None else work.productive_frac
     currency = catalogue.currency(question.currency)
     money = FactReader(kind="currencies", entry=currency)
@@ -79,7 +72,7 @@ def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
     facts = tuple({used.where: used for used in (*site.facts, *money.cited())}.values())
 
     def headline(changes: Moved) -> Num:
-        spent_then = running(_estate(site, changes), _terms(site, changes))
+        spent_then = running(estate_of(site, changes), terms_of(site, changes))
         return card_hour_usd(spent_then.total_usd_per_s, site.cards_count)
 
     lines, parts = (
@@ -122,98 +115,38 @@ def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
     )
 
 
-def _site(catalogue: Catalogue, question: CostQuestion, failures: GoodputReport) -> _Site:
-    """Return the site with everything that the catalogue and the user say of it."""
-    pod, facility = catalogue.pod(question.pod), catalogue.facility(question.facility)
-    base = catalogue.pod(pod.base) if pod.base else pod
-    book = catalogue.costs(question.book or facility.id)
-    pod_reader, building = FactReader(kind="pods", entry=base), FactReader(kind="facilities", entry=facility)
-    reader = FactReader(kind="costs", entry=book)
-    notes: list[str] = ["not counted: storage, resale, what idle hours cost beyond their share, embodied carbon"]
-    price = question.price_usd or pod_reader.number("price.usd", base.price.usd)
-    provisioned = pod_reader.number("power.max_w", base.power.max_w)
-    drawn = question.drawn_w
-    if not drawn and base.power.typical_w is not None:
-        drawn = pod_reader.number("power.typical_w", base.power.typical_w)
-    if not drawn:
-        drawn = provisioned
-        notes.append("drawn power is the maximum: no typical one is published; `superpod power` computes it")
-    water_known = book.water_m3_per_j is not None
-    terms = Terms(
-        pue_ratio=building.number("pue", facility.pue),
-        electricity_usd_per_j=building.number("electricity_usd_per_j", facility.electricity_usd_per_j),
-        life_s=building.number("life_s", facility.life_s),
-        discount_rate_per_s=building.number("discount_rate_per_s", facility.discount_rate_per_s),
-        facility_usd_per_w=reader.number("facility_usd_per_w", book.facility_usd_per_w),
-        facility_life_s=reader.number("facility_life_s", book.facility_life_s),
-        upkeep_per_s=reader.number("upkeep_per_s", book.upkeep_per_s),
-        carbon_kg_per_j=reader.number("carbon_kg_per_j", book.carbon_kg_per_j),
-        water_m3_per_j=reader.number("water_m3_per_j", book.water_m3_per_j) if water_known else 0.0,
-    )
-    reader.number("replaced_frac", book.replaced_frac)
-    pods_count = failures.cards_count / base.chips_count
-    network = network_of(catalogue, pod, reader, book, float(np.ceil(pods_count)))
-    notes += network.notes
-    return _Site(
-        pod=pod,
-        facility=facility,
-        book=book,
-        price_usd=price,
-        provisioned_w=provisioned,
-        drawn_w=drawn,
-        pods_count=pods_count,
-        cards_count=failures.cards_count,
-        network=network,
-        terms=terms,
-        water_known=water_known,
-        facts=(*pod_reader.cited(), *building.cited(), *reader.cited()),
-        notes=tuple(notes),
-    )
-
-
-def _estate(site: _Site, changes: Moved) -> Estate:
-    """Return what stands on the site, with some facts moved."""
-    pod = f"pods/{site.pod.base or site.pod.id}"
-    price = changes.get(f"{pod}:price.usd", site.price_usd)
-    top = changes.get(f"{pod}:power.max_w", site.provisioned_w)
-    drawn = changes.get(f"{pod}:power.typical_w", site.drawn_w)
-    return Estate(
-        cards_count=site.cards_count,
-        machines_usd=price * site.pods_count,
-        network_usd=site.network.priced(changes, site.book.id),
-        provisioned_w=top * site.pods_count,
-        drawn_w=drawn * site.pods_count,
-    )
-
-
-def _terms(site: _Site, changes: Moved) -> Terms:
-    """Return terms with some facts moved."""
-    found: dict[str, Num] = {}
-    for place in (f"facilities/{site.facility.id}", f"costs/{site.book.id}"):
-        for item in fields(Terms):
-            name = "pue" if item.name == "pue_ratio" else item.name
-            if f"{place}:{name}" in changes:
-                found[item.name] = changes[f"{place}:{name}"]
-    return replace(site.terms, **found)
+def _worked(catalogue: Catalogue, question: CostQuestion) -> tuple[Work | None, Powering | None]:
+    """Search the plan of the work that is asked about; return its rates and what it draws, as far as that is known."""
+    scenario = question.scenario
+    if scenario is None:
+        return None, None
+    made = machine(catalogue, scenario)
+    answer, _ = solve(made, scenario)
+    left = failing_of(catalogue, made, answer.plan, question.failures).left
+    try:
+        powering = powering_of(catalogue, made, loads_of(made, scenario.work, answer.plan))
+    except MissingFactError:
+        powering = None
+    return work_of(made, scenario.work, answer.plan, answer.headline.value, left), powering
 
 
 def _plain(spent: Running) -> Running:
     return Running(**{item.name: float(getattr(spent, item.name)) for item in fields(Running)})
 
 
-def _parts(failures: GoodputReport, site: _Site) -> float:
+def _parts(failures: GoodputReport, site: Site) -> float:
     """Return what accelerators that are replaced cost a second: failures x share replaced x price of a card."""
     cards = next(row for row in failures.domains if row.name == "card")
     each = site.price_usd / (site.cards_count / site.pods_count)
     return cards.all_per_s * (site.book.replaced_frac or 0.0) * each
 
 
-def _sentence(site: _Site, question: CostQuestion, work: Work | None) -> str:
+def _sentence(site: Site, question: CostQuestion, work: Work | None) -> str:
     doing = f", {work.sentence}" if work is not None else ""
     return f"What do {site.cards_count:,.0f} cards of {site.pod.name} cost in {site.facility.name}{doing}?"
 
 
-def _checks(site: _Site, estate: Estate, spent: Running, lines: tuple[Bought, ...]) -> tuple[SelfCheck, ...]:
+def _checks(site: Site, estate: Estate, spent: Running, lines: tuple[Bought, ...]) -> tuple[SelfCheck, ...]:
     """Return what must hold: parts add up to the total, the bill to what was bought, and size leaves the hour alone."""
     bought = sum(line.whole_usd or 0.0 for line in lines if not line.inside)
     owed = float(estate.machines_usd + estate.network_usd)

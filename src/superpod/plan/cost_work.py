@@ -1,15 +1,14 @@
 """What work costs on a machine: tokens in and out while serving, tokens and whole runs of training."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from superpod.catalog.load import Catalogue
 from superpod.facility.cost_parts import MILLION, Footprint, Running, mtoken_usd
 from superpod.plan.cost_result import RunCost, TokenCost
-from superpod.plan.evaluate import evaluate
-from superpod.plan.goodput import GoodputQuestion, goodput_of
-from superpod.plan.machine import machine
-from superpod.plan.report import Report
-from superpod.plan.scenario import Scenario, Serving, Training
+from superpod.plan.goodput_work import Left
+from superpod.plan.machine import Machine
+from superpod.plan.scenario import Serving, Training
+from superpod.plan.serve_search import Deployment, instance_ranks
+from superpod.plan.train_search import Trained
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,45 +26,34 @@ class Work:
     productive_frac: float
 
 
-def worked(catalogue: Catalogue, scenario: Scenario, failures: GoodputQuestion) -> Work:
-    """Return a scenario's rates on its machine; a serving instance restarts on a spare server."""
-    report = evaluate(catalogue, scenario)
-    made = machine(catalogue, scenario)
-    if isinstance(scenario.work, Training):
-        left = goodput_of(catalogue, made, report.metric("step_s").value, failures)
+def work_of(
+    made: Machine, work: Training | Serving, plan: Trained | Deployment, tokens_per_s: float, left: Left
+) -> Work:
+    """Return the rates of a plan that a search found, and what failures leave of them."""
+    if isinstance(work, Training) or isinstance(plan, Trained):
         return Work(
             kind="train",
             sentence=f"training {made.spec.name}",
-            out_tokens_per_s=report.headline.value,
+            out_tokens_per_s=tokens_per_s,
             in_tokens_per_s=0.0,
             decode_frac=None,
-            productive_frac=float(left.goodput.goodput_frac),
+            productive_frac=left.goodput_frac,
         )
-    left = goodput_of(catalogue, made, 0.0, replace(failures, instance_cards_count=_instance(report)))
-    work = scenario.work
     return Work(
         kind="serve",
         sentence=f"serving {made.spec.name}, {work.prompt_tokens:,} tokens in and {work.output_tokens:,} out",
-        out_tokens_per_s=report.headline.value,
-        in_tokens_per_s=_prompts(report, work),
-        decode_frac=_decoding(report),
-        productive_frac=float(left.serving.restarted_frac) * (1.0 - left.down_frac),
+        out_tokens_per_s=tokens_per_s,
+        in_tokens_per_s=tokens_per_s / work.output_tokens * work.prompt_tokens,
+        decode_frac=_decoding(made, plan),
+        productive_frac=left.goodput_frac,
     )
 
 
-def _instance(report: Report) -> int:
-    """Return the cards of the widest instance: its expert-parallel width, else all."""
-    degrees = [float(value) for name, value in report.layout.items() if "expert" in name and not isinstance(value, str)]
-    return max(1, round(min(max(degrees, default=report.cards_count), report.cards_count)))
-
-
-def _prompts(report: Report, work: Serving) -> float:
-    return report.metric("requests_per_s").value * work.prompt_tokens
-
-
-def _decoding(report: Report) -> float | None:
-    found = [metric.value for metric in report.metrics if metric.key == "decode_cards"]
-    return found[0] / report.cards_count if found else None
+def _decoding(made: Machine, plan: Deployment) -> float | None:
+    """Return the share of the cards that decode; None where instances do both."""
+    if plan.mode != "disaggregated":
+        return None
+    return plan.decode_instances * float(instance_ranks(plan.decode.layout)) / made.ranks_count
 
 
 def token_cost(work: Work, spent: Running, trail: Footprint) -> TokenCost:

@@ -10,13 +10,12 @@ from superpod.catalog.facility_parts import Climate
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader, UsedFact
 from superpod.catalog.schema import Facility
-from superpod.errors import InfeasibleError, ScenarioError
 from superpod.facility.columns import Table, table
 from superpod.facility.cooling.coolant import junction_c, resistance_k_per_w
 from superpod.facility.cooling.weather import DAY_HOURS, DAYS, Weather, made_from
 from superpod.facility.cost import Tariff
 from superpod.facility.power.chip import Powered, limited, mean_w, time_s
-from superpod.facility.power.limits import Cap, Settled, settle
+from superpod.facility.power.limits import Settled
 from superpod.facility.power.machine import Use
 from superpod.facility.power.trace import Swings, swings
 from superpod.plan.answer import Answer
@@ -24,10 +23,12 @@ from superpod.plan.evaluate import solve
 from superpod.plan.grounds import facts_hash, notes, package_version, question
 from superpod.plan.machine import Machine, machine
 from superpod.plan.money import read_tariff
-from superpod.plan.power_checks import checks, feed_check, nameplates, pue_check
+from superpod.plan.power_caps import NO_CAPS, Caps, capped, feed_checks, hottest_memory_c, plates_known
+from superpod.plan.power_checks import checks, nameplates, pue_check
+from superpod.plan.power_feed import Feed, provisioned
 from superpod.plan.power_phases import Load, loads_of
 from superpod.plan.power_report import Level, MonthOverhead, PhasePower, PowerReport, Swing
-from superpod.plan.power_site import Filled, Site, Subject, fill, site, subject
+from superpod.plan.power_site import COOLING, Filled, Site, Subject, fill, site, subject
 from superpod.plan.power_trace import step_trace
 from superpod.plan.report import Metric
 from superpod.plan.scenario import Scenario, Serving, Training
@@ -46,17 +47,15 @@ SAME_FRAC = 1e-4
 class PowerQuestion:
     """A scenario in a building: its cooling, its weather (a climate of the catalogue, or hours read from a file).
 
-    Caps are those of one chip, one cabinet, the machine, or a cabinet's coolant unit; None where there is none.
+    `feed` is a supply that many such machines may share.
     """
 
     scenario: Scenario
-    cooling: str = "cold-plate-warm"
+    cooling: str = COOLING
     climate: str = "frankfurt"
     weather: Weather | None = None
-    chip_cap_w: float | None = None
-    rack_cap_w: float | None = None
-    machine_cap_w: float | None = None
-    cdu_cap_w: float | None = None
+    caps: Caps = NO_CAPS
+    feed: Feed | None = None
 
 
 class Tracer(Protocol):
@@ -97,11 +96,12 @@ def power_of(catalogue: Catalogue, asked: PowerQuestion, made: Machine, answer: 
     place = catalogue.facility(asked.scenario.facility)
     tariff, paid = read_tariff(catalogue, place.id)
     plain = fill(about)
-    settled = capped(asked, about, plain)
+    settled = capped(asked.caps, about, plain, weather)
     found = site(about, plain, weather, settled.limit_w)
     tab = table(about.ranged, DRAWS)
     varied = fill(about, tab)
-    rows = site(about, varied, weather.thinned(THIN), capped(asked, about, varied).limit_w)
+    thin = weather.thinned(THIN)
+    rows = site(about, varied, thin, capped(asked.caps, about, varied, thin).limit_w)
     return reported(asked, about, worked, (settled, found, rows, tab), (weather, (*cited, *paid)), (place, tariff))
 
 
@@ -130,86 +130,6 @@ def _tracer(made: Machine, work: Training | Serving, plan: Trained | Deployment)
         return swings(step_trace(step_timeline(made.engine, plan.layout, batch), items, chips, line))
 
     return traced
-
-
-def capped(asked: PowerQuestion, about: Subject, made: Filled) -> Settled:
-    """Return what all caps leave to a chip; raise InfeasibleError where that is less than a chip draws at no clock."""
-    settled = settle(made.shares, made.max_w, made.powered(about.loads), caps_of(asked, about, made))
-    floor = float(np.ravel(made.shares.throttle.static_ratio * made.max_w)[0])
-    left = float(np.ravel(settled.limit_w)[0])
-    if left <= floor:
-        raise InfeasibleError(
-            f"{settled.bound or 'a cap'} leaves {left:.0f} W to a chip that draws {floor:.0f} W at no clock",
-            where=f"pods/{about.machine.pod.id}",
-            hint="a higher cap, or fewer cards",
-        )
-    return settled
-
-
-def caps_of(asked: PowerQuestion, about: Subject, made: Filled) -> list[Cap]:
-    """Return the caps: those asked for, the junction temperature, the machine's nameplate."""
-
-    def fed(name: str, watts: Num) -> Cap:
-        left = made.chips_within(watts)
-        return Cap(name=name, allowed_w=lambda _: left)
-
-    caps = [junction_cap(about, made)]
-    if asked.chip_cap_w is not None:
-        own = asked.chip_cap_w
-        caps.append(Cap(name="the cap of a chip", allowed_w=lambda _: own))
-    if asked.rack_cap_w is not None:
-        caps.append(fed("the feed of a cabinet", asked.rack_cap_w * racks(about, "--rack-cap")))
-    if asked.machine_cap_w is not None:
-        caps.append(fed("the feed of the machine", asked.machine_cap_w))
-    if asked.cdu_cap_w is not None:
-        wet = np.maximum(made.design.liquid_frac, 1e-9)
-        caps.append(fed("the coolant unit", asked.cdu_cap_w * racks(about, "--cdu-cap") / wet))
-    plate = about.machine.pod.power.max_w
-    if plate is not None:
-        caps.append(fed("the machine's nameplate", plate * made.bill.chips_count / about.machine.pod.chips_count))
-    return caps
-
-
-def feed_w(asked: PowerQuestion, about: Subject) -> float | None:
-    """Return the least that the feeds asked for give to the machine; None where none is asked for."""
-    feeds = [] if asked.machine_cap_w is None else [asked.machine_cap_w]
-    if asked.rack_cap_w is not None:
-        feeds.append(asked.rack_cap_w * racks(about, "--rack-cap"))
-    return min(feeds, default=None)
-
-
-def racks(about: Subject, option: str) -> float:
-    """Return the machine's cabinets; raise ScenarioError where nobody says how many there are."""
-    if not about.bill.racks_count:
-        raise ScenarioError(
-            f"nobody says how many cabinets {about.machine.pod.name} has",
-            where=option,
-            hint=f"--set pods/{about.machine.pod.id}:power.cabinets_count=N",
-        )
-    return about.bill.racks_count
-
-
-def plates_known(about: Subject) -> bool:
-    """Return whether chips sit under cold plates of a class whose resistance is known."""
-    return about.design.plates and about.max_w <= max(plate.chip_w for plate in about.parts.plates)
-
-
-def junction_cap(about: Subject, made: Filled) -> Cap:
-    """Return the cap of the junction temperature: (T_limit - T_supply - rise x place) / R of the chip's cold plate.
-
-    The loop's rise is the design's where every chip draws its limit, and falls with the draw at the same flow. Chips
-    in air or in a tank are held by their makers' heat sinks, and those beyond the largest class of plates by plates of
-    their own, of which nothing is known: no cap then.
-    """
-    resistance = resistance_k_per_w(made.parts.plates, about.max_w)
-    junction, design = made.parts.junction, made.design
-
-    def allowed(drawn: Num) -> Num:
-        rise = design.rise_k * drawn / made.max_w * junction.place_frac
-        return (junction.limit_c - design.supply_c - rise) / resistance
-
-    wet = plates_known(about)
-    return Cap(name="the junction temperature", allowed_w=allowed if wet else lambda _: made.max_w)
 
 
 Answered = tuple[Settled, Site, Site, Table]
@@ -252,10 +172,11 @@ def reported(
         binding=binding(settled),
         months=months(weather, found),
         swings=swing,
+        feed=None if asked.feed is None else provisioned(asked.feed, about, found, held(about, settled), swing),
         checks=(
             *checks(about, found, swing),
             pue_check(book[0], first(found.building.pue)),
-            *feed_check(feed_w(asked, about), found),
+            *feed_checks(asked.caps, about, found),
         ),
         tornado=tornado(rows, tab, scale),
         design=about.design.name,
@@ -306,6 +227,8 @@ def metrics(about: Subject, worked: Worked, settled: Settled, found: Site) -> tu
     if plates_known(about):
         hot = junction_c(sustained, design.supply_c, design.rise_k, about.parts.junction.place_frac, resistance)
         made.append(Metric(key="junction_c", label="junction, busiest phase", value=float(hot), unit="C"))
+        warm = hottest_memory_c(about, fill(about), held(about, settled))
+        made.append(Metric(key="memory_c", label="memory, busiest phase (estimate)", value=warm, unit="C"))
     return tuple(made)
 
 

@@ -19,6 +19,8 @@ from superpod.plan.power_phases import Load
 from superpod.result import Num
 
 PARTS = "standard"
+COOLING = "cold-plate-warm"
+"""How a building cools where nobody says."""
 GENERIC = "generic"
 NO_TABLE = Table(rows_count=1, draws_count=0, columns={}, ends={})
 

@@ -64,8 +64,7 @@ def spread(price: Callable[[Moved], Num], facts: Iterable[UsedFact], seed: int =
     """
     used = {item.where: item for item in facts}
     ranges = ranged(used.values())
-    rng = np.random.default_rng(seed)
-    drawn = {item.where: _drawn(rng, item) for item in ranges}
+    drawn = draws(ranges, DRAWS, seed)
     values = np.broadcast_to(np.asarray(price(drawn), dtype=float), (DRAWS,))
     base = float(np.asarray(price({})))
     bars = [
@@ -83,8 +82,14 @@ def spread(price: Callable[[Moved], Num], facts: Iterable[UsedFact], seed: int =
     return Spread(p10=p10, p50=p50, p90=p90, bars=tuple(wide))
 
 
-def _drawn(rng: np.random.Generator, item: Ranged) -> Num:
+def draws(ranges: Iterable[Ranged], count: int, seed: int = 0) -> dict[str, Num]:
+    """Return `count` draws of each range, by place; see `spread`."""
+    rng = np.random.default_rng(seed)
+    return {item.where: _drawn(rng, item, count) for item in ranges}
+
+
+def _drawn(rng: np.random.Generator, item: Ranged, count: int) -> Num:
     if item.low <= 0.0:
-        return rng.triangular(item.low, item.value, item.high, DRAWS)
-    drawn: Num = np.exp(rng.triangular(np.log(item.low), np.log(item.value), np.log(item.high), DRAWS))
+        return rng.triangular(item.low, item.value, item.high, count)
+    drawn: Num = np.exp(rng.triangular(np.log(item.low), np.log(item.value), np.log(item.high), count))
     return drawn
