@@ -13,7 +13,9 @@ class FailureBook:
 
     `node_failure_per_s` is that of a server of `node_chips_count` accelerators, and the four shares are its causes.
     `weekly_ratio` and `down_ratio` are variance over mean of failures a week and of servers down at once, on
-    `observed_nodes_count` servers; 1 would be independence. Repairs have the median and mean of a log-normal.
+    `observed_nodes_count` servers; 1 would be independence. Repairs have the median and mean of a log-normal. Storage
+    writes `storage_card_bytes_per_s` for each accelerator of a site. Of a job's time `straggler_frac` is spent waiting
+    for slower workers, and it is interrupted on purpose `planned_per_s`.
     """
 
     id: str
@@ -42,10 +44,12 @@ class FailureBook:
     elastic_restart_s: float | None
     snapshot_s: float | None
     stall_s: float | None
-    storage_bytes_per_s: float | None
+    storage_card_bytes_per_s: float | None
     parameter_bytes: float | None
     corruption_per_s: float | None
     corruption_notice_s: float | None
+    straggler_frac: float | None
+    planned_per_s: float | None
     serving_restart_s: float | None
     serving_elastic_s: float | None
     exposed_frac: float | None

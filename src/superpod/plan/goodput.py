@@ -201,7 +201,7 @@ def _played(subject: Subject, question: GoodputQuestion, base: Priced, policy: s
 
 def _checks(subject: Subject, question: GoodputQuestion, base: Priced, shares: Goodput) -> tuple[SelfCheck, ...]:
     """Return what must hold: the closed form against draws, shares that add up, and the direction of rates."""
-    stops = float(base.stopping_per_s) * max(float(base.usable.used_frac), 1e-6)
+    stops = float(base.stopping_per_s) * max(float(base.usable.running_frac), 1e-6)
     restart = subject.rates.elastic_restart_s if base.usable.elastic else subject.rates.restart_s
     lost = float(subject.rates.detect_s + restart + base.checkpoint.persist_s)
     times = (stops, lost, float(shares.interval_s), float(base.checkpoint.stall_s))
@@ -239,7 +239,18 @@ def _notes(subject: Subject, question: GoodputQuestion, base: Priced) -> tuple[s
         found.append(f"first-order forms do not hold here: failures times (recovery + half an interval) is {load:.2f}")
     if subject.site.cabinet_cards_count <= subject.site.node_cards_count < subject.site.pod_cards_count:
         found.append("cabinets are not published: a shelf and a coolant unit are taken to serve one server")
-    found.append("stragglers and planned maintenance are not counted")
+    group = base.group
+    left_over = group.pod_cards_count % group.group_cards_count
+    if left_over:
+        found.append(
+            f"groups of {group.group_cards_count:g} cards leave {left_over:g} of {group.pod_cards_count:g} idle where "
+            "they stay in a pod: --group takes another size"
+        )
+    if float(base.goodput.straggler_frac) > 0.0:
+        found.append(
+            f"stragglers are the mean of a fleet's jobs, for every reason: a job in step loses less, --set "
+            f"failures/{question.book}:straggler_frac=SHARE"
+        )
     return tuple(found)
 
 

@@ -36,8 +36,10 @@ class GoodputQuestion:
 
     `spares` is a row of `reliability.spares.POLICIES`, or `auto`. A job consists of groups of `group_cards_count`
     cards; 0 takes 32, or the pod where it is smaller. `step_s` and `exposed_frac` are those of a training step, where
-    it is known.
-    `synchronous` checkpoints stop training until they are stored. No `histories_count`: nothing is drawn.
+    it is known. `synchronous` checkpoints stop training until they are stored; `storage_bytes_per_s` is what the
+    site's storage writes, 0 that of the failure book. `standby_nodes_count` servers stand by under `warm`; None: the
+    best number. `maintenance_frac` of the time the site stands for planned work. No `histories_count`: nothing is
+    drawn.
     """
 
     model: str = ""
@@ -49,6 +51,9 @@ class GoodputQuestion:
     exposed_frac: float | None = None
     interval_s: float = 0.0
     synchronous: bool = False
+    storage_bytes_per_s: float = 0.0
+    standby_nodes_count: int | None = None
+    maintenance_frac: float = 0.0
     book: str = "fleet"
     histories_count: int = 0
     length_s: float = 90.0 * DAY_S
@@ -66,7 +71,7 @@ class Subject:
     site: Site
     rates: Rates
     storage_way_bytes_per_s: float
-    copy_bytes_per_s: float
+    copy_bytes_per_s: float | None
     pods_count: float
     facts: tuple[UsedFact, ...]
 
@@ -110,6 +115,7 @@ def subject_of(
     rates = read_rates(reader, book, failing_link)
     if question.exposed_frac is not None:
         rates = replace(rates, exposed_frac=question.exposed_frac)
+    rates = replace(rates, maintenance_frac=question.maintenance_frac)
     server = question.node_cards_count or server_cards(pod, pod_reader, float(rates.node_chips_count))
     whole = Site(
         cards_count=fabric.ranks_count / fabric.ranks_per_chip,
@@ -120,8 +126,7 @@ def subject_of(
     )
     own = pod.scale_out.bandwidth_bytes_per_s if pod.scale_out is not None else None
     way = pod_reader.number("scale_out.bandwidth_bytes_per_s", own) if own is not None else np.inf
-    host = pod.host.link_bytes_per_s
-    copy = pod_reader.number("host.link_bytes_per_s", host) if host is not None else np.inf
+    copy = copy_bytes_per_s(pod, pod_reader)
     said = (*facts, *reader.cited(), *cable_reader.cited(), *pod_reader.cited())
     if spec is not None:
         said = (*said, model_fact(spec))
@@ -137,6 +142,20 @@ def subject_of(
         pods_count=fabric.pods_count,
         facts=tuple({used.where: used for used in said}.values()),
     )
+
+
+def copy_bytes_per_s(pod: Pod, reader: FactReader) -> float | None:
+    """Return what a card copies to host memory: over a link of its own, or its share of the CPUs' way into the fabric.
+
+    None where neither is published.
+    """
+    host = pod.host
+    if host.link_bytes_per_s is not None:
+        return reader.number("host.link_bytes_per_s", host.link_bytes_per_s)
+    if host.bandwidth_bytes_per_s is None or host.cpus_count is None:
+        return None
+    each = reader.number("host.bandwidth_bytes_per_s", host.bandwidth_bytes_per_s)
+    return each * reader.number("host.cpus_count", host.cpus_count) / pod.chips_count
 
 
 def server_cards(pod: Pod, reader: FactReader, usual: float) -> float:
@@ -176,21 +195,27 @@ def moved(rates: Rates, changes: Moved, book: str) -> Rates:
 def checkpoint_of(subject: Subject, question: GoodputQuestion, rates: Rates, cards: Num) -> tuple[Checkpoint, str]:
     """Return the job's checkpoint, and how it comes about.
 
-    Asynchronous: stall is the copy to host memory, at least the book's; it counts once it is stored. Synchronous: the
-    stall is the writing. Without a model the book's own times stand.
+    Asynchronous: the stall is the copy of each card's share to host memory, and it counts once it is stored; the book's
+    stall stands where the way to the host is not published. Synchronous: the stall is the writing. Without a model the
+    book's own times stand.
     """
     if subject.spec is None:
         stall = rates.stall_s if question.synchronous else rates.snapshot_s
         later = 0.0 if question.synchronous else rates.stall_s
-        return Checkpoint(size_bytes=0.0, stall_s=stall, persist_s=later), "times of the failure book: no --model"
+        how = "assumed times of the failure book: --model NAME computes them"
+        return Checkpoint(size_bytes=0.0, stall_s=stall, persist_s=later), how
     count = count_parameters(subject.spec)
     size = checkpoint_bytes(float(count.total + count.mtp), rates.parameter_bytes)
-    written = written_s(size, rates.storage_bytes_per_s, cards, subject.storage_way_bytes_per_s)
+    storage = question.storage_bytes_per_s or rates.storage_card_bytes_per_s * cards
+    written = written_s(size, storage, cards, subject.storage_way_bytes_per_s)
     if question.synchronous:
         return Checkpoint(size_bytes=size, stall_s=written, persist_s=0.0), "training stops until it is stored"
+    if subject.copy_bytes_per_s is None:
+        how = "the way to host memory is not published: the stall is assumed"
+        return Checkpoint(size_bytes=size, stall_s=rates.snapshot_s, persist_s=written), how
     copied = size / (cards * subject.copy_bytes_per_s)
-    how = "copied to host memory, then stored beside training"
-    return Checkpoint(size_bytes=size, stall_s=np.maximum(rates.snapshot_s, copied), persist_s=written), how
+    how = "copied to host memory while training stops, then stored beside it"
+    return Checkpoint(size_bytes=size, stall_s=copied, persist_s=written), how
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,12 +243,15 @@ def priced(subject: Subject, question: GoodputQuestion, rates: Rates, cards: flo
         node_cards_count=server,
         group_cards_count=min(float(question.group_cards_count or GROUP_CARDS), pod_cards),
         down_frac=failing.down_frac(found, site),
+        alone_frac=failing.alone_frac(found),
+        standby_nodes_count=question.standby_nodes_count,
     )
     left = usable(policy, group, rates)
     checkpoint, how = checkpoint_of(subject, question, rates, cards)
     stops = failing.stopping_per_s(found)
     job = Job(
         cards_count=cards,
+        nodes_count=site.nodes_count,
         stopping_per_s=stops,
         checkpoint=checkpoint,
         usable=left,
@@ -262,7 +290,7 @@ def setting_of(subject: Subject, base: Priced, policy: str) -> Setting:
     return Setting(
         group=base.group,
         policy=policy,
-        stopping_per_s=stops * float(base.usable.used_frac) or stops,
+        stopping_per_s=stops * float(base.usable.running_frac) or stops,
         repaired_frac=repaired / stops,
         lost_s=float(rates.detect_s + restart + base.checkpoint.persist_s),
         interval_s=float(base.goodput.interval_s),

@@ -14,6 +14,7 @@ from superpod.reliability.formulas import quorum_failure_per_s
 from superpod.reliability.rates import Rates
 from superpod.result import Num
 
+ALONE, TINY = ("card", "network port"), 1e-300
 CAUSES = ("accelerator", "host", "network", "software", "power", "cooling")
 
 
@@ -279,6 +280,12 @@ def down_frac(found: tuple[FailureDomain, ...], site: Site) -> Num:
     """Return the share of cards that wait for repair on average, lambda R / (1 + lambda R)."""
     load = sum((item.down_cards_count for item in found), 0.0) / site.cards_count
     return load / (1.0 + load)
+
+
+def alone_frac(found: tuple[FailureDomain, ...]) -> Num:
+    """Return the share of what waits for repair whose fault is one card or its port, not a whole server or more."""
+    alone = sum((item.down_cards_count for item in found if item.name in ALONE), 0.0)
+    return alone / sum((item.down_cards_count for item in found), TINY)
 
 
 def slowed_frac(found: tuple[FailureDomain, ...], site: Site, exposed_frac: Num) -> Num:

@@ -69,7 +69,8 @@ def down_at_most(count: Num, down_frac: Num, ratio: Num, observed_count: Num, ta
 
     Parts are correlated within blocks of the size on which the correlation was seen, and blocks are independent, so
     variance = n q (1 - q) x ratio. The sum is taken as a gamma of that mean and variance, and its quantile by Wilson
-    and Hilferty (1931): m (1 - 1/(9 k) + z / (3 sqrt(k)))^3 with k = m^2 / variance.
+    and Hilferty (1931): m (1 - 1/(9 k) + z / (3 sqrt(k)))^3 with k = m^2 / variance. For fewer parts than a block the
+    exact sum is `down_probabilities`: there the gamma's tail is too long.
     """
     mean = count * down_frac
     blocks = np.minimum(count, observed_count)

@@ -14,10 +14,12 @@ from superpod.result import Num
 class Job:
     """A synchronous job as failures see it: how often it stops, its checkpoints, and what slows it down.
 
-    `interval_s` 0 takes the best one; it is no shorter than a step, nor than a checkpoint takes to be stored.
+    `interval_s` 0 takes the best one; it is no shorter than a step, nor than a checkpoint takes to be stored. A job on
+    one server has no others to wait for: nothing straggles.
     """
 
     cards_count: Num
+    nodes_count: Num
     stopping_per_s: Num
     checkpoint: Checkpoint
     usable: Usable
@@ -28,7 +30,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Goodput:
-    """Shares of the time of all cards; goodput and the nine losses add up to 1.
+    """Shares of the time of all cards; goodput and the eleven losses add up to 1.
 
     `effective_frac` is that of a job that holds its cards (ETTR).
     """
@@ -44,7 +46,9 @@ class Goodput:
     storing_frac: Num
     rework_frac: Num
     slowed_frac: Num
+    straggler_frac: Num
     corruption_frac: Num
+    planned_frac: Num
 
     def losses(self) -> dict[str, Num]:
         """Return what is lost, by cause."""
@@ -60,29 +64,36 @@ LOSSES = {
     "reserved_frac": "spares held back",
     "stranded_frac": "stranded or waiting for repair",
     "slowed_frac": "slower on fewer planes",
+    "straggler_frac": "stragglers and slow servers",
     "corruption_frac": "silent corruption",
+    "planned_frac": "planned maintenance",
 }
 
 
 def goodput(job: Job, rates: Rates) -> Goodput:
-    """Return goodput = used x effective x (1 - slowed) x (1 - corrupted), and its complement by cause.
+    """Return goodput = used x effective x (1 - slowed) x (1 - straggling) x (1 - corrupted) x (1 - planned).
 
-    used: cards that the spare policy leaves; effective: `time_shares`; corrupted: 1 - e^(-lambda_c D) with D the time
-    until a wrong number is noticed, whose work is done again. The job stops at the rate of the cards that it uses.
+    used: cards that the spare policy leaves; effective: `time_shares`; straggling: what a fleet measured; corrupted:
+    1 - e^(-lambda_c D) with D the time until a wrong number is noticed, whose work is done again; planned:
+    `planned_share`. The job stops at the rate of the cards that it has while it runs.
     """
     used = job.usable.used_frac
-    stops = np.maximum(job.stopping_per_s * used, 1e-30)
+    stops = np.maximum(job.stopping_per_s * job.usable.running_frac, 1e-30)
     restart = rates.elastic_restart_s if job.usable.elastic else rates.restart_s
     lost = rates.detect_s + restart + job.checkpoint.persist_s
     best = best_interval_s(job.checkpoint.stall_s, stops)
     floor = np.maximum(job.step_s, job.checkpoint.persist_s)
     interval = np.where(np.asarray(job.interval_s) > 0.0, job.interval_s, np.maximum(best, floor))
     shares = time_shares(stops, lost, interval, job.checkpoint.stall_s)
-    wrong = -np.expm1(-rates.corruption_per_s * job.cards_count * used * rates.corruption_notice_s)
     recovery = used * shares.recovery_frac / lost
     running = used * shares.effective_frac
+    left = running
+    taken: dict[str, Num] = {}
+    for name, share in _slower(job, rates, restart).items():
+        taken[name] = left * share
+        left = left * (1.0 - share)
     return Goodput(
-        goodput_frac=running * (1.0 - job.slowed_frac) * (1.0 - wrong),
+        goodput_frac=left,
         effective_frac=shares.effective_frac,
         interval_s=interval,
         reserved_frac=job.usable.reserved_frac,
@@ -92,6 +103,24 @@ def goodput(job: Job, rates: Rates) -> Goodput:
         restart_frac=recovery * restart,
         storing_frac=recovery * job.checkpoint.persist_s,
         rework_frac=used * shares.rework_frac,
-        slowed_frac=running * job.slowed_frac,
-        corruption_frac=running * (1.0 - job.slowed_frac) * wrong,
+        **taken,
     )
+
+
+def _slower(job: Job, rates: Rates, restart_s: Num) -> dict[str, Num]:
+    """Return what is taken from the work that stays, one after the other, as shares of what is left before."""
+    job_cards = job.cards_count * job.usable.running_frac
+    return {
+        "slowed_frac": job.slowed_frac,
+        "straggler_frac": np.where(np.asarray(job.nodes_count) > 1.0, rates.straggler_frac, 0.0),
+        "corruption_frac": -np.expm1(-rates.corruption_per_s * job_cards * rates.corruption_notice_s),
+        "planned_frac": planned_share(rates, restart_s, job.checkpoint.stall_s),
+    }
+
+
+def planned_share(rates: Rates, restart_s: Num, stall_s: Num) -> Num:
+    """Return the share of time that planned work takes: windows, and interruptions of a checkpoint and a restart each.
+
+    1 - (1 - windows) / (1 + rate x (stall + restart)). Nothing has to be detected and no work is lost.
+    """
+    return 1.0 - (1.0 - rates.maintenance_frac) / (1.0 + rates.planned_per_s * (stall_s + restart_s))

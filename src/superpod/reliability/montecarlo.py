@@ -12,7 +12,7 @@ from os import cpu_count
 import numpy as np
 import numpy.typing as npt
 
-from superpod.reliability.formulas import Repair
+from superpod.reliability.formulas import Repair, correlation
 from superpod.reliability.rates import Rates
 from superpod.reliability.spares import Group, usable
 from superpod.units import DAY_S
@@ -21,6 +21,7 @@ Column = npt.NDArray[np.float64]
 WEEK_S = 7.0 * DAY_S
 CHUNK_EVENTS = 1_000_000
 BIN_S = DAY_S / 4.0
+LEAST = 1e-9
 GRID = 257  # shares of servers down at which a policy is looked up
 
 
@@ -159,26 +160,44 @@ def _wave(setting: Setting) -> float:
     return max(float(rates.weekly_ratio) - 1.0, 0.0) / a_week / max(setting.nodes_count / block, 1.0)
 
 
+def _season(setting: Setting) -> float:
+    """Return the squared variation of repair times from history to history that makes servers down cluster.
+
+    rho (1 - q) / q of the number down, over its blocks: without it their variance would be a binomial's, where the
+    trace has 5.9 times that. Parts, crews and suppliers make all repairs of a season slow or fast together.
+    """
+    rates = setting.rates
+    load = setting.stopping_per_s * setting.repaired_frac * float(rates.repair_mean_s) / setting.nodes_count
+    down = load / (1.0 + load)
+    rho = float(correlation(rates.down_ratio, rates.observed_nodes_count))
+    blocks = max(setting.nodes_count / float(rates.observed_nodes_count), 1.0)
+    return rho * (1.0 - down) / max(down, LEAST) / blocks
+
+
 def _down(
     setting: Setting,
     failures: tuple[Column, npt.NDArray[np.int64]],
     frame: tuple[int, float],
     rng: np.random.Generator,
 ) -> Column:
-    """Return the servers down in each bin of each history; those down at its start are drawn as they would be met."""
+    """Return the servers down in each bin of each history; those down at its start are drawn as they would be met.
+
+    All repairs of a history are longer or shorter by a factor of its own, see `_season`.
+    """
     (when, history), (count, length_s) = failures, frame
     repair = Repair(median_s=setting.rates.repair_median_s, mean_s=setting.rates.repair_mean_s)
     bins = max(1, round(length_s / BIN_S))
+    spread = _season(setting)
+    season = rng.gamma(1.0 / spread, spread, count) if spread > 0.0 else np.ones(count)
     sent = rng.random(len(when)) < setting.repaired_frac
     own = history[sent]
     start = when[sent] - own * length_s
-    before = rng.poisson(setting.stopping_per_s * setting.repaired_frac * float(repair.mean_s), count)
+    before = rng.poisson(setting.stopping_per_s * setting.repaired_frac * float(repair.mean_s) * season)
     early = np.repeat(np.arange(count), before)
     start = np.concatenate([start, np.zeros(len(early))])
     own = np.concatenate([own, early])
-    end = start + np.concatenate(
-        [repair.drawn_s(rng, len(start) - len(early)), repair.drawn_s(rng, len(early), running=True)]
-    )
+    takes = [repair.drawn_s(rng, len(start) - len(early)), repair.drawn_s(rng, len(early), running=True)]
+    end = start + np.concatenate(takes) * season[own]
     width = bins + 1
     first = np.ceil(start * (bins / length_s)).astype(np.int64)
     final = np.minimum(np.ceil(end * (bins / length_s)), bins).astype(np.int64)

@@ -7,9 +7,16 @@ from superpod.catalog.provenance import FactReader
 from superpod.result import Num
 
 
+ELSEWHERE = ("link_failure_per_s", "maintenance_frac")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rates:
-    """The numbers of a failure book, and `link_failure_per_s`: the rate at which one optical link fails."""
+    """The numbers of a failure book, and two from elsewhere.
+
+    `link_failure_per_s` is the rate at which one optical link fails; `maintenance_frac` the share of the time that the
+    site stands for planned work, an operator's policy.
+    """
 
     node_failure_per_s: Num
     node_chips_count: Num
@@ -34,14 +41,17 @@ class Rates:
     elastic_restart_s: Num
     snapshot_s: Num
     stall_s: Num
-    storage_bytes_per_s: Num
+    storage_card_bytes_per_s: Num
     parameter_bytes: Num
     corruption_per_s: Num
     corruption_notice_s: Num
+    straggler_frac: Num
+    planned_per_s: Num
     serving_restart_s: Num
     serving_elastic_s: Num
     exposed_frac: Num
     link_failure_per_s: Num = 0.0
+    maintenance_frac: Num = 0.0
 
     @property
     def card_failure_per_s(self) -> Num:
@@ -57,6 +67,6 @@ class Rates:
 
 def read_rates(reader: FactReader, book: FailureBook, link_failure_per_s: Num = 0.0) -> Rates:
     """Return a book as bare numbers; raise MissingFactError for one that is not known."""
-    names = [item.name for item in fields(Rates) if item.name != "link_failure_per_s"]
+    names = [item.name for item in fields(Rates) if item.name not in ELSEWHERE]
     read = {name: reader.number(name, getattr(book, name)) for name in names}
     return Rates(**read, link_failure_per_s=link_failure_per_s)
