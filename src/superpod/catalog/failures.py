@@ -43,6 +43,7 @@ class FailureBook:
     restart_s: float | None
     elastic_restart_s: float | None
     snapshot_s: float | None
+    coordinate_s: float | None
     stall_s: float | None
     storage_card_bytes_per_s: float | None
     parameter_bytes: float | None

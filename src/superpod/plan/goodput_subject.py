@@ -196,8 +196,8 @@ def checkpoint_of(subject: Subject, question: GoodputQuestion, rates: Rates, car
     """Return the job's checkpoint, and how it comes about.
 
     Asynchronous: the stall is the copy of each card's share to host memory, and it counts once it is stored; the book's
-    stall stands where the way to the host is not published. Synchronous: the stall is the writing. Without a model the
-    book's own times stand.
+    stall stands where the way to the host is not published. Synchronous: the stall is the writing. Both take
+    `coordinate_s` beside moving bytes. Without a model the book's own times stand.
     """
     if subject.spec is None:
         stall = rates.stall_s if question.synchronous else rates.snapshot_s
@@ -207,13 +207,13 @@ def checkpoint_of(subject: Subject, question: GoodputQuestion, rates: Rates, car
     count = count_parameters(subject.spec)
     size = checkpoint_bytes(float(count.total + count.mtp), rates.parameter_bytes)
     storage = question.storage_bytes_per_s or rates.storage_card_bytes_per_s * cards
-    written = written_s(size, storage, cards, subject.storage_way_bytes_per_s)
+    written = written_s(size, storage, cards, subject.storage_way_bytes_per_s) + rates.coordinate_s
     if question.synchronous:
         return Checkpoint(size_bytes=size, stall_s=written, persist_s=0.0), "training stops until it is stored"
     if subject.copy_bytes_per_s is None:
         how = "the way to host memory is not published: the stall is assumed"
         return Checkpoint(size_bytes=size, stall_s=rates.snapshot_s, persist_s=written), how
-    copied = size / (cards * subject.copy_bytes_per_s)
+    copied = size / (cards * subject.copy_bytes_per_s) + rates.coordinate_s
     how = "copied to host memory while training stops, then stored beside it"
     return Checkpoint(size_bytes=size, stall_s=copied, persist_s=written), how
 

@@ -40,6 +40,7 @@ class Rates:
     restart_s: Num
     elastic_restart_s: Num
     snapshot_s: Num
+    coordinate_s: Num
     stall_s: Num
     storage_card_bytes_per_s: Num
     parameter_bytes: Num
