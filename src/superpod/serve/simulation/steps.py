@@ -31,14 +31,18 @@ from superpod.serve.step_tables import mixed_step, prompt_pass, read_chunk
 def evict(w, p, g, k, now):
     """Take memory from the request that was admitted last, which has to wait at the head of the queue.
 
-    Its cache is written to host memory, or read anew with what it had made. Returns the seconds that takes.
+    That is one that does not decode yet, where there is any. The cache of one that decodes is written to host memory,
+    or read anew with what it had made. Returns the seconds that takes.
     """
+    s, spent = w.group[g + c.READS_LAST], 0.0
+    if s != c.NONE:
+        give_back(w, g, s)
+        return spent
     s = w.group[g + c.RUNS_LAST]
     leave(w, g, s)
     release(w, g, s)
     steps = k - w.request[s + c.JOIN]
     w.request[s + c.EVICTED] += 1
-    spent = 0.0
     if w.pool[p + c.SWAPS]:
         made = math.ceil(emitted(w, p) * steps - 1e-9)
         made = min(made, w.request[s + c.OUTPUT] - w.request[s + c.MADE] - 1)
@@ -58,6 +62,16 @@ def evict(w, p, g, k, now):
     return spent
 
 
+def give_back(w, g, s):
+    """Take memory from a request that does not decode yet: what is elsewhere comes again, what was read is lost."""
+    remove(w.request, w.group, g + c.READS, s)
+    release(w, g, s)
+    w.request[s + c.EVICTED] += 1
+    if w.request[s + c.READ] < w.request[s + c.PROMPT]:
+        w.request[s + c.READ] = 0
+    enqueue_ahead(w, g, s)
+
+
 def chunks(w, tables, p, g, k, now):
     """Share out the step's tokens among a group's prompts, and let caches that have come decode.
 
@@ -75,7 +89,8 @@ def chunks(w, tables, p, g, k, now):
         if ready > now:
             awaited = min(awaited, ready)
         elif left == 0:
-            join(w, i, g, s, k)
+            if in_use(w, p, g, k + 1) + math.ceil(emitted(w, p)) <= w.pool[p + c.CAPACITY]:
+                join(w, i, g, s, k)
         elif budget > 0:
             part = min(left, budget)
             budget -= part
@@ -96,6 +111,9 @@ def plan(w, tables, i, now):
     most, total, prompts, read, first = 0, 0, 0, 0.0, 0.0
     for n in range(w.instance[i + c.GROUPS]):
         g = w.instance[i + c.FIRST_GROUP] + n * c.GROUP_ROW
+        if in_use(w, p, g, k + 1) > w.pool[p + c.CAPACITY]:
+            spent += make_room(w, p, g, k, now)
+            fits = 1  # whoever waits may have room after this step
         if w.group[g + c.WAIT] != c.NONE:
             admit(w, p, g, k, now)
         if w.group[g + c.READS] != c.NONE:
@@ -103,9 +121,6 @@ def plan(w, tables, i, now):
             most, prompts, total = max(most, tokens), max(prompts, count), total + tokens
             read, first, awaited = max(read, beside), max(first, alone), min(awaited, ready)
         if w.group[g + c.BATCH] > 0:
-            if in_use(w, p, g, k + 1) > w.pool[p + c.CAPACITY]:
-                spent += make_room(w, p, g, k, now)
-                fits = 1  # whoever waits may have room after this step
             here, tokens = w.group[g + c.BATCH], w.group[g + c.JOINED] + gained(w, p, g, k)
             batch += here
             if tokens > cached or (tokens == cached and here > leader):
@@ -140,7 +155,7 @@ def steps_that_fit(w, p, g, k):
 def make_room(w, p, g, k, now):
     """Preempt requests until the next decode step fits; return the seconds that takes."""
     spent = 0.0
-    while w.group[g + c.BATCH] > 1 and in_use(w, p, g, k + 1) > w.pool[p + c.CAPACITY]:
+    while in_use(w, p, g, k + 1) > w.pool[p + c.CAPACITY]:
         spent += evict(w, p, g, k, now)
     return spent
 
