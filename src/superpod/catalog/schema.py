@@ -167,6 +167,8 @@ class Host:
     """The pod's CPUs and their memory; where they are endpoints of the scale-up fabric, of which tier and how fast.
 
     `link_bytes_per_s` is what one package moves to or from host memory over a link of its own, one direction.
+    `disk_bytes` are the data disks of all hosts, or the storage that serves the pod alone; `disk_bytes_per_s` is what
+    all chips together read from it.
 
     `thread_op_per_s` is PassMark's rating of one thread, which prints millions of operations a second.
     """
@@ -176,6 +178,8 @@ class Host:
     cpus_count: float | None = None
     memory_bytes: float | None = None
     link_bytes_per_s: float | None = None
+    disk_bytes: float | None = None
+    disk_bytes_per_s: float | None = None
     tier: str = ""
     bandwidth_bytes_per_s: float | None = None
 
@@ -204,7 +208,8 @@ class PublishedTotals:
 class Pod:
     """One scale-up system, or `pods_count` of them joined by the scale-out network (a cascade).
 
-    `unit_chips_count` chips are taken out at once for repair, where no tier is that server or tray.
+    `unit_chips_count` chips are taken out at once for repair, where no tier is that server or tray;
+    `cabinet_chips_count` are those of a cabinet that holds chips, where no tier is one.
     """
 
     id: str
@@ -220,6 +225,7 @@ class Pod:
     rank: Literal["chip", "die"] = "chip"
     pods_count: float = 1.0
     unit_chips_count: float | None = None
+    cabinet_chips_count: float | None = None
     base: str = ""
     host: Host = field(default_factory=Host)
     power: Power = field(default_factory=Power)

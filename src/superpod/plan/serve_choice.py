@@ -7,6 +7,7 @@ from superpod.errors import InfeasibleError
 from superpod.plan.explain_serve import described, infeasible
 from superpod.plan.serve_candidates import candidates
 from superpod.plan.serve_fleet import Workshop
+from superpod.plan.serve_operations import scalable
 from superpod.plan.serve_result import Outcome, Trial
 from superpod.plan.serve_run import Targets, outcome, targets_of
 from superpod.plan.serve_search import Deployment, search
@@ -52,6 +53,7 @@ def chosen(
     offered = candidates(shop, fixed)
     if not offered:
         raise nothing(shop, fixed)
+    offered = scalable(shop.traffic.operations, offered)
     held = [item for item in offered if shop.can_hold(item, longest_tokens)] or offered
     first = FIRST_PLAIN_COUNT if shop.engine == "python" else FIRST_COUNT
     few, more = sample.part(0, first), sample.part(0, LAST_COUNT)

@@ -1,7 +1,6 @@
 """From a deployment of the steady state to the fleet that is simulated: what steps cost, what caches travel on."""
 
 from dataclasses import dataclass, field, replace
-from math import floor
 from typing import cast
 
 from superpod.errors import ScenarioError
@@ -11,11 +10,13 @@ from superpod.parallel.layout import Layout
 from superpod.plan.band import shares
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving, Traffic
+from superpod.plan.serve_failures import hits, mishaps, pricing
+from superpod.plan.serve_operations import disk_store, run_so, swap_link
 from superpod.plan.serve_search import Deployment, instance_ranks
 from superpod.serve.costs import Settings, StepCosts, scaled, step_costs
-from superpod.serve.simulation.fleet import Fleet, Link, Mishap, Order, Pool, Prefixes, Router, Store
+from superpod.serve.simulation.fleet import Fleet, Link, Order, Pool, Preemption, Prefixes, Router, Store
 
-PREFIX_CACHES = ("off", "chips", "peers", "host")
+PREFIX_CACHES = ("off", "chips", "peers", "host", "disk")
 """Where prompts that begin alike are kept: nowhere, with the group that read them, or where each next word says too."""
 
 LARGE_BYTES = float(2**30)
@@ -57,33 +58,57 @@ class Workshop:
         return self.known[key]
 
     def fleet(self, found: Deployment, *, slower: float = 1.0, whole: bool = False) -> Fleet:
-        """Return a deployment's fleet: steps take `slower` times as long as predicted, nothing fails where `whole`.
+        """Return a deployment's fleet: steps take `slower` times as long as predicted.
+
+        Where `whole`, all instances are up, nobody is refused and nothing fails.
 
         Raises:
             ScenarioError: a cache in host memory where no way to it is published; a card that the machine has not.
         """
         if found.mode == "aggregated":
             pool = self.pool(found.decode.layout, "aggregated", found.decode_instances, slower)
-            made = Fleet(pool=pool, prefixes=self.prefixes(found.decode.layout))
+            made = Fleet(pool=pool, swap=self.swap(found), prefixes=self.prefixes(found.decode.layout))
         else:
             read = self.pool(found.prefill.layout, "prefill", found.prefill_instances, slower)
             made = Fleet(
                 pool=read,
                 decode=self.pool(found.decode.layout, "decode", found.decode_instances, slower),
                 transfer=transfer_link(self.machine, found, self.work, read.costs.token_bytes),
+                swap=self.swap(found),
                 prefixes=self.prefixes(found.prefill.layout),
             )
-        if whole or not self.traffic.failures:
+        return made if whole else self.as_run(found, made)
+
+    def as_run(self, found: Deployment, made: Fleet) -> Fleet:
+        """Return a fleet with what is scaled, refused, and fails."""
+        made = run_so(self.machine, self.work, self.traffic.operations, found, made)
+        if not self.traffic.failures:
             return made
-        return replace(made, mishaps=mishaps(self.machine, self.traffic, made))
+
+        def link(machine: Machine, item: Deployment) -> Link:
+            return transfer_link(machine, item, self.work, made.pool.costs.token_bytes)
+
+        taken, worn = hits(self.machine, self.traffic.failures), pricing(self.machine, self.work, found, link)
+        happens = mishaps(taken, made, self.machine.fabric.ranks_per_chip, elastic=self.traffic.elastic, worn=worn)
+        return replace(made, mishaps=happens)
 
     def prefixes(self, layout: Layout) -> Prefixes | None:
         """Return where prompts that begin alike are kept; None where none do, or nobody keeps them."""
         words = PREFIX_CACHES.index(self.traffic.prefix_cache)
         if not self.has_prefixes or not words:
             return None
-        peers = peer_link(self.machine, layout) if words > 1 else None
-        return Prefixes(peers=peers, host=host_store(self.machine, layout) if words > 2 else None)
+        peers = peer_link(self.machine, layout)
+        return Prefixes(
+            peers=peers if words > 1 else None,
+            host=host_store(self.machine, layout) if words > 2 else None,
+            disk=disk_store(self.machine, layout, peers.latency_s) if words > 3 else None,
+        )
+
+    def swap(self, found: Deployment) -> Link | None:
+        """Return the way of a preempted request's cache, where it is swapped."""
+        if self.traffic.operations.preemption != "swap":
+            return None
+        return swap_link(self.machine, found.decode.layout, peer_link(self.machine, found.decode.layout).latency_s)
 
     def pool(self, layout: Layout, mode: str, instances: float, slower: float) -> Pool:
         """Return equal instances."""
@@ -95,6 +120,7 @@ class Workshop:
             instances_count=round(instances),
             order=cast(Order, self.traffic.order) if self.traffic.order else None,
             reserves_output=self.machine.software.reserves_output,
+            preemption=cast(Preemption, self.traffic.operations.preemption),
             router=cast(Router, self.traffic.router or self.fitting_router()),
         )
 
@@ -135,12 +161,17 @@ def overlap(machine: Machine) -> float:
     return 1.0 - 1.0 / machine.spec.layers_count
 
 
+def group_ranks(layout: Layout) -> float:
+    """Return the ranks of an attention group, each of which has its part of a cache."""
+    return float(layout.tensor * layout.context)
+
+
 def peer_link(machine: Machine, layout: Layout) -> Link:
     """Return the way of a cached prefix from another instance: the ranks of one group at the rate of large messages."""
     ranks = float(instance_ranks(layout))
     group = Group(size=2.0, stride=min(ranks, machine.ranks_count / 2.0))
     start, whole = (float(collective_time("p2p", machine.fabric, group, size)) for size in (1.0, LARGE_BYTES))
-    return Link(bytes_per_s=LARGE_BYTES / max(whole - start, 1e-12) * float(layout.tensor), latency_s=start)
+    return Link(bytes_per_s=LARGE_BYTES / max(whole - start, 1e-12) * group_ranks(layout), latency_s=start)
 
 
 def host_store(machine: Machine, layout: Layout) -> Store:
@@ -156,41 +187,6 @@ def host_store(machine: Machine, layout: Layout) -> Store:
             where="--prefix-cache host",
             hint="--prefix-cache peers, or supply host.memory_bytes and host.link_bytes_per_s (--set)",
         )
-    rate = host.bytes_per_s * float(layout.tensor)
+    rate = host.bytes_per_s * group_ranks(layout)
     start = peer_link(machine, layout).latency_s
     return Store(capacity_bytes=host.memory_bytes * machine.ranks_count, link=Link(bytes_per_s=rate, latency_s=start))
-
-
-def mishaps(machine: Machine, traffic: Traffic, fleet: Fleet) -> tuple[Mishap, ...]:
-    """Return what failing cards do to instances, which fill the cards one after the other, the first pool's first.
-
-    An instance that loses cards is down, or, elastic, slower by ranks over ranks left, as its work is spread anew; with
-    none left it is down. Cards that no instance uses may fail unnoticed.
-
-    Raises:
-        ScenarioError: a card that the machine has not.
-    """
-    each = machine.fabric.ranks_per_chip
-    sizes = [
-        pool.costs.ranks_count
-        for pool in (fleet.pool, fleet.decode)
-        if pool is not None
-        for _ in range(pool.instances_count)
-    ]
-    found: list[Mishap] = []
-    for failure in traffic.failures:
-        if not 0 <= failure.first_count <= failure.last_count < machine.cards_count:
-            raise ScenarioError(
-                f"cards {failure.first_count} to {failure.last_count}; the machine has {machine.cards_count:,.0f}",
-                where="--fail",
-                hint="cards are numbered from 0, those of the first instance first",
-            )
-        low, high, begin = failure.first_count * each, (failure.last_count + 1) * each, 0.0
-        for number, size in enumerate(sizes):
-            lost = max(min(high, begin + size) - max(low, begin), 0.0)
-            begin += size
-            if lost > 0.0:
-                left = floor(size - lost)
-                slow = size / left if traffic.elastic and left else None
-                found.append(Mishap(at_s=failure.at_s, instance=number, down_s=failure.down_s, slow_factor=slow))
-    return tuple(found)

@@ -8,6 +8,7 @@ from superpod.serve.costs import StepCosts
 
 Order = Literal["mixed", "alternate", "prompts-first"]
 Router = Literal["round-robin", "least-load", "prefix-aware", "sticky"]
+Preemption = Literal["recompute", "swap"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Pool:
     order: Order | None = None
     block_tokens: int = 1
     reserves_output: bool = False
-    preemption: Literal["recompute", "swap"] = "recompute"
+    preemption: Preemption = "recompute"
     queue_max_count: int | None = None
     queue_max_s: float | None = None
     router: Router = "round-robin"
