@@ -1,12 +1,14 @@
 """Published serving points predicted: static batches, decode and prefill pools, closed loops and offline runs."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import NoBasisError, SuperpodError
+from superpod.parallel.engine import Engine
 from superpod.plan.band import Shares, log_spread, shares
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving
@@ -18,6 +20,7 @@ from superpod.validate.deployment import Deployment, deployment_of, precision_of
 from superpod.validate.hardware import catalogue_at, place_of
 from superpod.validate.model import model_of
 from superpod.validate.point import Point
+from superpod.validate.pools import apart, reads_apart
 from superpod.validate.prediction import Prediction, parts_of, refused
 from superpod.validate.programs import program_number
 from superpod.validate.replay import (
@@ -33,8 +36,10 @@ from superpod.validate.replay import (
 from superpod.validate.software import software_of
 from superpod.validate.values import number, positive
 from superpod.workload.build import kv_cache_bytes
+from superpod.workload.one_each import one_expert_each
 
 TIMES = {"tpot_ms": 1e-3, "tpot_mean_ms": 1e-3, "tpot_s": 1.0, "itl_median_ms": 1e-3, "itl_mean_ms": 1e-3}
+ONE_EACH = re.compile("one expert (per|a) (die|rank)")
 TOO_BIG = "no request fits into the memory that the weights leave"
 FIRST = {"ttft_ms": 1e-3, "ttft_mean_ms": 1e-3, "ttft_median_ms": 1e-3, "ttft_s": 1.0, "prompt_latency_ms": 1e-3}
 # Metrics that only a simulation request by request has, and what they are of.
@@ -57,6 +62,16 @@ class Run:
     guess: str = ""
 
     @property
+    def engine(self) -> Engine:
+        """What decodes: experts as the point says that they were placed."""
+        config = self.point.config
+        if not ONE_EACH.search(str(config.get("deployment", ""))):
+            return self.made.engine
+        return replace(
+            self.made.engine, spec=one_expert_each(self.made.spec, round(float(self.deployment.layout.expert)))
+        )
+
+    @property
     def basis(self) -> str:
         """The pod, precision and calibration that a prediction stands on, and what it borrows or guesses."""
         stands = (self.made.pod.id, self.made.precision.name, self.made.device.calibration.id)
@@ -65,7 +80,7 @@ class Run:
     def rate_per_rank(self, batch_per_s: float) -> float:
         """Return the rate of one rank where each of as many batches as there are stages has the rate `batch_per_s`."""
         layout = self.deployment.layout
-        return batch_per_s / float(layout.tensor) * float(even_share(self.made.engine, layout))
+        return batch_per_s / float(layout.tensor) * float(even_share(self.engine, layout))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,12 +193,14 @@ def rate_of(run: Run, simulate: Path | None = None) -> Rate:
 
 def replayed(run: Run, folder: Path) -> Replayed | None:
     """Return a run simulated request by request; None where it is neither of a trace at hand nor a closed loop."""
-    config, asked, engine = config_of(run.point), run.deployment, run.made.engine
+    config, asked, engine = config_of(run.point), run.deployment, run.engine
     if "trace" in config and (needs_trace(run.point) or (folder / str(config["trace"])).exists()):
         return traced(engine, asked, config, folder)
     if asked.held_count is None or asked.requests.output_tokens < 1.0 or number(config, "kv_len") is not None:
         return None
     words = str(config.get("deployment", "")).lower()
+    if "decode pool" in words and reads_apart(config):
+        return apart(run.made, engine, asked, config)
     if "decode pool" in words:
         return decode_pool(engine, asked)
     if "pool" in words or number(config, "concurrency", "silicon_concurrency") is None:
@@ -201,9 +218,7 @@ def simulated_rate(run: Run, found: Replayed) -> Rate:
         output_per_s=found.output_per_s,
         floor_s=None if held is None else floor_time(run, held),
         times_s=found.times_s,
-        term=None
-        if held is None
-        else decode(run.made.engine, run.deployment.layout, held, run.deployment.requests).term,
+        term=None if held is None else decode(run.engine, run.deployment.layout, held, run.deployment.requests).term,
     )
 
 
@@ -212,16 +227,16 @@ def prefill_rate(run: Run) -> Rate:
     made, asked = run.made, run.deployment
     tokens = number(run.point.config, "tokens_per_chip_batch", "tokens_per_gpu_batch") or 0.0
     each = tokens / made.fabric.ranks_per_chip * float(asked.layout.tensor) / asked.requests.prompt_tokens
-    found = prefill(made.engine, asked.layout, each, asked.requests)
+    found = prefill(run.engine, asked.layout, each, asked.requests)
     return Rate(input_per_s=float(found.tokens_per_s_rank), term=found.term)
 
 
 def static_rate(run: Run) -> Rate:
     """Return prompt and decode times of a fixed batch: one pass over all prompts, then steps of all sequences."""
-    made, asked = run.made, run.deployment
+    asked = run.deployment
     held = asked.held_count or 1.0
-    found = decode(made.engine, asked.layout, held, asked.requests)
-    first = prefill(made.engine, asked.layout, held, asked.requests)
+    found = decode(run.engine, asked.layout, held, asked.requests)
+    first = prefill(run.engine, asked.layout, held, asked.requests)
     return Rate(
         tpot_s=float(found.tpot_s),
         ttft_s=float(first.pass_s),
@@ -234,8 +249,8 @@ def static_rate(run: Run) -> Rate:
 
 def decode_rate(run: Run) -> Rate:
     """Return the rate of a pool that only decodes, at the batch that the point states."""
-    made, asked = run.made, run.deployment
-    found = decode(made.engine, asked.layout, asked.held_count or 1.0, asked.requests)
+    asked = run.deployment
+    found = decode(run.engine, asked.layout, asked.held_count or 1.0, asked.requests)
     return Rate(
         tpot_s=float(found.tpot_s),
         output_per_s=float(found.tokens_per_s_rank),
@@ -246,13 +261,13 @@ def decode_rate(run: Run) -> Rate:
 
 def offline_rate(run: Run, requests_count: float) -> Rate:
     """Return the rate of a run whose requests are all given at once, shared by all attention groups."""
-    made, asked = run.made, run.deployment
+    asked = run.deployment
     groups = asked.instances_count * float(asked.layout.data * asked.layout.pipeline)
-    spent, held = offline_time(made.engine, asked.layout, asked.requests, requests_count / groups)
+    spent, held = offline_time(run.engine, asked.layout, asked.requests, requests_count / groups)
     if held < 1.0:
         return Rate(why=TOO_BIG)
     tokens = requests_count / groups * asked.requests.output_tokens
-    state = batching(made.engine, asked.layout, asked.requests, held)
+    state = batching(run.engine, asked.layout, asked.requests, held)
     rate = run.rate_per_rank(tokens / spent)
     return Rate(tpot_s=float(state.tpot_s), output_per_s=rate, term=loop_term(run, state))
 
@@ -261,11 +276,11 @@ def loop_rate(run: Run) -> Rate:
     """Return the steady state of a closed loop: as many requests at once as were sent or as fit."""
     made, asked = run.made, run.deployment
     stages = float(asked.layout.pipeline)
-    held = min((asked.held_count or math.inf) / stages, float(slots(made.engine, asked.layout, asked.requests)))
+    held = min((asked.held_count or math.inf) / stages, float(slots(run.engine, asked.layout, asked.requests)))
     if held < 1.0:
         return Rate(why=TOO_BIG)
     groups = float(asked.layout.data) if float(asked.layout.expert) > 1.0 else 1.0
-    state = batching(made.engine, asked.layout, asked.requests, held, groups_in_step=groups)
+    state = batching(run.engine, asked.layout, asked.requests, held, groups_in_step=groups)
     offered = number(run.point.config, "request_rate")
     rate = run.rate_per_rank(float(state.tokens_per_s))
     if offered is not None:
@@ -288,13 +303,13 @@ def _first_wave(run: Run, held: float) -> float:
     if together is None:
         return 0.0
     sent = number(config, "num_prompts") or program_number("closed_loop.rounds_count") * together
-    wait = first_wave_wait(run.made.engine, asked.layout, asked.requests, held * float(asked.layout.pipeline))
+    wait = first_wave_wait(run.engine, asked.layout, asked.requests, held * float(asked.layout.pipeline))
     return float(wait) * min(together / sent, 1.0)
 
 
 def loop_term(run: Run, state: Batching) -> Term:
     """Return the breakdown of a decode step at the batch that decodes, what reading prompts adds to it beside it."""
-    found = decode(run.made.engine, run.deployment.layout, float(state.decoding_count), run.deployment.requests)
+    found = decode(run.engine, run.deployment.layout, float(state.decoding_count), run.deployment.requests)
     added = Term(name="prompts in between", time_s=max(float(state.step_s - state.plain_s), 0.0))
     return total(found.term.name, *found.term.parts, added)
 
@@ -303,8 +318,8 @@ def floor_time(run: Run, held: float) -> float:
     """Return the pure memory bound of a decode step: weights and caches over the printed bandwidth."""
     made, asked = run.made, run.deployment
     context = asked.requests.prompt_tokens + asked.requests.output_tokens / 2.0
-    cache = kv_cache_bytes(made.spec, context, asked.layout.partition, made.precision)
-    read = weights_bytes(made.spec, asked.layout, made.precision) + held * cache
+    cache = kv_cache_bytes(run.engine.spec, context, asked.layout.partition, made.precision)
+    read = weights_bytes(run.engine.spec, asked.layout, made.precision) + held * cache
     return float(read) / made.device.memory_bytes_per_s
 
 

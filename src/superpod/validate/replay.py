@@ -79,9 +79,9 @@ def traced(engine: Engine, asked: Deployment, config: Mapping[str, Any], folder:
         reserves_output=engine.software.reserves_output,
         router="least-load",
     )
-    served = _finished(Fleet(pool=pool), requests)
+    served = finished(Fleet(pool=pool), requests)
     seconds = float(served.finish_s.max() - requests.arrival_s[0])
-    return _summed(served, seconds, costs.ranks_count * pool.instances_count)
+    return summed(served, seconds, costs.ranks_count * pool.instances_count)
 
 
 def closed_loop(engine: Engine, asked: Deployment, config: Mapping[str, Any]) -> Replayed:
@@ -90,14 +90,12 @@ def closed_loop(engine: Engine, asked: Deployment, config: Mapping[str, Any]) ->
     All are sent at once and each that ends sends the next, as benchmarks do, so many times over as they say.
     """
     held = asked.held_count or 1.0
-    costs = step_costs(engine, asked.layout, _settings(asked))
+    costs = step_costs(engine, asked.layout, settings_of(asked))
     together = max(round(held * costs.groups_count), 1)
     sent = round(number(config, "num_prompts") or program_number("closed_loop.rounds_count") * together)
     pool = Pool(costs=costs, reserves_output=engine.software.reserves_output, router="least-load")
-    served = _finished(
-        Fleet(pool=pool), ClosedLoop(concurrency_count=together, requests=pieces_of(_alike(asked, sent)))
-    )
-    return _summed(served, float(served.finish_s.max()), costs.ranks_count)
+    served = finished(Fleet(pool=pool), ClosedLoop(concurrency_count=together, requests=pieces_of(alike(asked, sent))))
+    return summed(served, float(served.finish_s.max()), costs.ranks_count)
 
 
 def decode_pool(engine: Engine, asked: Deployment, rounds: int = 4) -> Replayed:
@@ -107,23 +105,22 @@ def decode_pool(engine: Engine, asked: Deployment, rounds: int = 4) -> Replayed:
     are spread over time from the start; counted is what ends between the first and the last filling of the pool.
     """
     held = asked.held_count or 1.0
-    costs = step_costs(engine, asked.layout, replace(_settings(asked), sequences_max_count=held))
+    costs = step_costs(engine, asked.layout, replace(settings_of(asked), sequences_max_count=held))
     full = max(round(held * costs.groups_count), 1)
-    requests = _alike(asked, full * rounds)
-    order = np.random.default_rng(0).permutation(full)
-    requests.output_tokens[:full] = np.ceil((order + 0.5) / full * asked.requests.output_tokens).astype(np.int64)
+    requests = spread_ends(alike(asked, full * rounds), full)
     fleet = Fleet(
         pool=Pool(costs=_free(costs, full)),
         decode=Pool(costs=costs, reserves_output=engine.software.reserves_output, router="least-load"),
         transfer=Link(bytes_per_s=1.0 / FREE**2),
     )
-    served = _finished(fleet, ClosedLoop(concurrency_count=full, requests=pieces_of(requests)))
+    served = finished(fleet, ClosedLoop(concurrency_count=full, requests=pieces_of(requests)))
     served = served.rows(np.argsort(served.finish_s, kind="stable"))
     middle = served.rows(np.arange(full, len(served.finish_s) - full))
-    return _summed(middle, float(middle.finish_s[-1] - served.finish_s[full - 1]), costs.ranks_count)
+    return summed(middle, float(middle.finish_s[-1] - served.finish_s[full - 1]), costs.ranks_count)
 
 
-def _settings(asked: Deployment) -> Settings:
+def settings_of(asked: Deployment) -> Settings:
+    """Return how an engine is started for a run's requests."""
     requests = asked.requests
     return Settings(
         draft_tokens=requests.draft_tokens,
@@ -145,12 +142,24 @@ def _free(costs: StepCosts, requests_count: int) -> StepCosts:
     )
 
 
-def _alike(asked: Deployment, count: int) -> Trace:
+def alike(asked: Deployment, count: int) -> Trace:
+    """Return so many requests of a run, all alike."""
     prompt, output = round(asked.requests.prompt_tokens), round(asked.requests.output_tokens)
     return trace(np.zeros(count), np.full(count, prompt), np.full(count, output))
 
 
-def _finished(fleet: Fleet, stream: Trace | ClosedLoop) -> Served:
+def spread_ends(requests: Trace, count: int) -> Trace:
+    """Return requests of which the first `count` are anywhere in their output, so that ends are spread from the start.
+
+    Which is which is drawn, always alike.
+    """
+    order = np.random.default_rng(0).permutation(count)
+    output = requests.output_tokens.copy()
+    output[:count] = np.ceil((order + 0.5) / count * output[:count]).astype(np.int64)
+    return replace(requests, output_tokens=output)
+
+
+def finished(fleet: Fleet, stream: Trace | ClosedLoop) -> Served:
     """Return the requests of a run; raise NoBasisError where one did not come to its end."""
     found = simulate(fleet, stream)
     lost = {name: count for name, count in found.counts.items() if count and name != "finished"}
@@ -159,7 +168,7 @@ def _finished(fleet: Fleet, stream: Trace | ClosedLoop) -> Served:
     return found.served
 
 
-def _summed(served: Served, seconds: float, ranks: float) -> Replayed:
+def summed(served: Served, seconds: float, ranks: float) -> Replayed:
     """Return the times of requests that ended within `seconds`, and their rate on one of the ranks."""
     times: dict[str, float] = {}
     for name, column in QUANTITIES.items():

@@ -14,6 +14,7 @@ from superpod.plan.scenario import Scenario, Serving
 from superpod.plan.serve_search import search
 from superpod.serve.steady import Decode, Requests, decode, prefill
 from superpod.units import human
+from superpod.workload.one_each import one_expert_each
 
 DEEPSEEK, SMALLER = "deepseek-v3", "qwen3-235b-a22b"
 
@@ -30,7 +31,7 @@ def undrafted(claim: Claim, output_tokens: float) -> Requests:
 
 
 def cm384_decode(catalogue: Catalogue, claim: Claim) -> Finding:
-    """Simulate a decode rate at its batch: one rank a die, experts over all dies."""
+    """Simulate a decode rate at its batch: one rank and one expert a die."""
     made = cloudmatrix(catalogue)
     requests = Requests(
         prompt_tokens=given(claim, "prompt_tokens"),
@@ -40,10 +41,13 @@ def cm384_decode(catalogue: Catalogue, claim: Claim) -> Finding:
     )
     dies, per_card = given(claim, "dies_count"), made.fabric.ranks_per_chip
     batch = given(claim, "card_sequences_count") / per_card
-    step = decode(made.engine, Layout(tensor=1.0, data=dies, expert=dies), batch, requests)
+    engine = replace(made.engine, spec=one_expert_each(made.spec, round(dies)))
+    layout = Layout(tensor=1.0, data=dies, expert=dies, imbalance_ratio=given(claim, "imbalance_ratio"))
+    step = decode(engine, layout, batch, requests)
     rate = per_card * float(step.tokens_per_s_rank)
     return Finding(
         arithmetic=f"simulated on {dies:,.0f} dies (EP{dies:.0f}) in {made.precision.name}, {batch:g} sequences a die, "
+        f"experts {float(layout.imbalance_ratio):g} uneven, "
         f"{requests.draft_tokens} draft accepted {requests.acceptance_frac:g}: TPOT {human(float(step.tpot_s), 's')}, "
         f"{per_card:g} x {float(step.tokens_per_s_rank):,.0f} = {rate:,.0f} token/s a card",
         computed=rate,
