@@ -61,6 +61,49 @@ def test_a_feed_below_the_overshoot_is_flagged(capsys: pytest.CaptureFixture[str
     assert "the feed of the machine" in report["binding"]
 
 
+def test_the_site_s_feed_holds_the_site_in_its_worst_hour(capsys: pytest.CaptureFixture[str]) -> None:
+    report = answered(capsys, "--site-cap", "7kW", "--cards", "8")
+    assert "the feed of the site" in report["binding"]
+    site = next(level for level in report["levels"] if level["name"] == "IT with scale-out")
+    assert site["mean_w"] * metric(report, "pue_worst") <= 7000.0 * (1.0 + 1e-6)
+    found = {check["name"]: check["verdict"] for check in report["checks"]}
+    assert found["peak against the site's feed"] == "stop"
+    assert {name for name, verdict in found.items() if verdict == "stop"} == {"peak against the site's feed"}
+
+
+def test_the_least_of_all_caps_is_the_one_that_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["--cards", "8", "--site-cap", "7kW", "--machine-cap", "5.9kW"]
+    assert "the feed of the site" in answered(capsys, *words)["binding"]
+    assert "the feed of the machine" in answered(capsys, *words, "--machine-cap", "4.5kW")["binding"]
+    hot = answered(capsys, "--cards", "8", "--set", "facility_parts/standard:junction.memory_limit_c=70")
+    assert "the temperature of the memory" in hot["binding"]
+    assert metric(hot, "memory_c") == pytest.approx(70.0, abs=0.01)
+
+
+def test_a_feed_bears_more_machines_the_less_they_move_together(capsys: pytest.CaptureFixture[str]) -> None:
+    report = answered(capsys, "--cards", "8", "--feed", "1MW")["feed"]
+    counts = {fit["basis"]: fit["machines_count"] for fit in report["fits"]}
+    assert list(counts) == ["nameplate", "provisioned peak", "in step", "each in its own time"]
+    assert list(counts.values()) == sorted(counts.values())
+    assert all(fit["mean_frac"] <= 1.0 for fit in report["fits"])
+    assert "Machines under a feed" not in capsys.readouterr().out
+
+
+def test_serving_machines_share_a_feed_by_their_phases(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["power", "llama-3.1-8b", "--pod", "hgx-h100", "--phase", "serve", "--feed", "1MW", "--exceed", "2%"]
+    assert main.run(words) == 0
+    said = capsys.readouterr().out
+    assert "Machines under a feed of 1.00 MW" in said
+    assert "2.0 % of the time" in said
+
+
+def test_rules_of_the_answer_pass(capsys: pytest.CaptureFixture[str]) -> None:
+    checks = {check["name"]: check["verdict"] for check in answered(capsys)["checks"]}
+    for name in ("energy balance", "heat balance", "phases against mean", "hours against year", "twice the machine"):
+        assert checks[name] == "ok", name
+    assert checks["timeline against mean"] == "ok"
+
+
 def test_serving_has_no_timeline_and_says_so(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["power", "llama-3.1-8b", "--pod", "hgx-h100", "--phase", "serve", "--json"]
     assert main.run(words) == 0
@@ -91,6 +134,10 @@ def test_hours_of_a_file_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixtur
         (["--chip-cap", "100W"], "at no clock"),
         (["--rack-cap", "30kW"], "how many cabinets"),
         (["--phase", "train", "--tpot", "50ms"], "does not belong"),
+        (["--site-cap", "1kW"], "the feed of the site leaves"),
+        (["--feed", "3kW"], "bears no such machine"),
+        (["--exceed", "1%"], "belongs to --feed"),
+        (["--feed", "1MW", "--exceed", "150%"], "is no share of the time"),
     ],
 )
 def test_refusals_are_one_clear_error(words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -100,10 +100,15 @@ class Plate:
 
 @record
 class Junction:
-    """Where a chip throttles, and how far along the loop it sits: 0 at the inlet, 1 at the outlet."""
+    """Where a chip throttles, and how far along the loop it sits: 0 at the inlet, 1 at the outlet.
+
+    The same of its stacked memory, and how much hotter than the die that runs at its full bandwidth.
+    """
 
     limit_c: float
     place_frac: float
+    memory_limit_c: float
+    memory_over_k: float
 
 
 @record

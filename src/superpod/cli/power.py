@@ -34,7 +34,25 @@ class Watts(click.ParamType):  # type: ignore[type-arg]  # generic in new versio
         return watts
 
 
-POWER = Watts()
+class Share(click.ParamType):  # type: ignore[type-arg]  # as above
+    """A share of the time, with or without a percent sign: 0.01, 1%."""
+
+    name = "share"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return a share; fail on anything that is none from 0 to below 1."""
+        text = str(value).strip()
+        try:
+            share = float(text.removesuffix("%")) / (100.0 if text.endswith("%") else 1.0)
+        except ValueError:
+            share = -1.0
+        if not 0.0 <= share < 1.0:
+            self.fail(f"{value!r} is no share of the time; write 1% or 0.01", param, ctx)
+        return share
+
+
+POWER, SHARE = Watts(), Share()
+EXCEED = 0.01
 
 
 @click.command("power", short_help="Power and cooling of a machine at work: chip to building.")
@@ -46,7 +64,10 @@ POWER = Watts()
 @click.option("--chip-cap", type=POWER, metavar="POWER", help="Limit of one chip.")
 @click.option("--rack-cap", type=POWER, metavar="POWER", help="What a cabinet's feed gives.")
 @click.option("--machine-cap", type=POWER, metavar="POWER", help="What the machine's feed gives.")
+@click.option("--site-cap", type=POWER, metavar="POWER", help="What the site's feed gives in its worst hour.")
 @click.option("--cdu-cap", type=POWER, metavar="POWER", help="Heat that a cabinet's coolant unit takes.")
+@click.option("--feed", type=POWER, metavar="POWER", help="Count the machines that a site's feed of so much bears.")
+@click.option("--exceed", type=SHARE, metavar="SHARE", help="Time that their loads may stand above it.  [default: 1%]")
 @shared.machine_size
 @shared.machine
 @shared.training_work
@@ -60,6 +81,8 @@ def command(model: str, pod: str, phase: str, **options: Any) -> None:
     """
     from superpod.cli.power_page import power_page
     from superpod.plan.power import PowerQuestion, power
+    from superpod.plan.power_caps import Caps
+    from superpod.plan.power_feed import Feed
 
     other = shared.SERVING_NAMES if phase == "train" else shared.TRAINING_NAMES
     shared.refuse_given(other, f"does not belong to --phase {phase}")
@@ -68,15 +91,17 @@ def command(model: str, pod: str, phase: str, **options: Any) -> None:
     check_places({"--html": outputs.html, "--svg": outputs.svg})
     catalogue = shared.open_catalogue(options)
     weather = hours(options["climate"])
+    feed_w = options["feed"]
+    if options["exceed"] is not None and feed_w is None:
+        raise click.UsageError("--exceed belongs to --feed POWER")
+    exceed = EXCEED if options["exceed"] is None else options["exceed"]
     asked = PowerQuestion(
         scenario=shared.scenario(model, pod, work, options),
         cooling=options["cooling"],
         climate="" if weather is not None else options["climate"],
         weather=weather,
-        chip_cap_w=options["chip_cap"],
-        rack_cap_w=options["rack_cap"],
-        machine_cap_w=options["machine_cap"],
-        cdu_cap_w=options["cdu_cap"],
+        caps=Caps(**{f"{name}_w": options[f"{name}_cap"] for name in ("chip", "rack", "machine", "site", "cdu")}),
+        feed=None if feed_w is None else Feed(power_w=feed_w, exceed_frac=exceed),
     )
     report = power(catalogue, asked)
     deliver_report("power", catalogue, report, power_page, outputs)

@@ -64,6 +64,7 @@ def screen_blocks(report: PowerReport) -> tuple[Block, ...]:
         Metrics(title="", items=tuple((metric.label, written(metric)) for metric in report.metrics)),
         uses(report),
         levels(report),
+        *feed(report),
         Text(title="Binding limit", lines=(report.binding,), tone="strong"),
         *swings(report),
         movers(report),
@@ -83,6 +84,7 @@ def full_blocks(report: PowerReport, sources: Mapping[str, Source]) -> tuple[Blo
         Text(title="", lines=(f"{report.pod}: {size(report)}",), tone="faint"),
         Section(title="Where the power goes", blocks=(uses(report),)),
         Section(title="From the chip to the site", blocks=(levels(report), *nameplate(report))),
+        *((Section(title="What a feed bears", blocks=feed(report)),) if report.feed is not None else ()),
         Section(title="What chips do", blocks=(phases(report),)),
         *(
             (Section(title="Power over time", blocks=(*swings(report), *shape(report))),)
@@ -120,7 +122,7 @@ def written(metric: Metric) -> str:
     if metric.unit == "ratio":
         return f"{metric.value:.3f}"
     if metric.unit == "m3/J":
-        return quantity(metric.value, "m3/J")
+        return quantity(metric.value, "m3/J") if metric.value > 0.0 else "none: dry coolers"
     if metric.unit == "C":
         return f"{metric.value:.0f} °C"
     return human(metric.value, metric.unit)
@@ -161,6 +163,42 @@ def levels(report: PowerReport) -> Table:
             "mean: energy over time. Peak: all chips in their busiest phase at once, with their overshoot; the site in "
             "the worst hour.",
             *(plate_text(report),) * bool(report.nameplates),
+        ),
+    )
+
+
+def feed(report: PowerReport) -> tuple[Block, ...]:
+    """Return how many machines a feed bears; nothing where none was asked for."""
+    found = report.feed
+    if found is None:
+        return ()
+    columns = (
+        Column(label="counted by"),
+        Column(label="each, at the site", right=True),
+        Column(label="machines", right=True),
+        Column(label="pods", right=True),
+        Column(label="mean load of the feed", right=True),
+    )
+    rows = tuple(
+        (
+            fit.basis,
+            human(fit.unit_w, "W"),
+            count(fit.machines_count),
+            count(fit.pods_count),
+            percent(fit.mean_frac),
+        )
+        for fit in found.fits
+    )
+    return (
+        Table(
+            title=f"Machines under a feed of {human(found.feed_w, 'W')}",
+            columns=columns,
+            rows=rows,
+            footnotes=(
+                "In step: one job, all machines in the same phase. Each in its own time: jobs of their own, which even "
+                f"out. Both stand above the feed for at most {percent(found.exceed_frac)} of the time, and are capped "
+                "then. In the worst hour of the weather; overshoot of chips is left to their supplies.",
+            ),
         ),
     )
 

@@ -11,7 +11,6 @@ from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader, UsedFact
 from superpod.catalog.schema import Facility
 from superpod.facility.columns import Table, table
-from superpod.facility.cooling.coolant import junction_c, resistance_k_per_w
 from superpod.facility.cooling.weather import DAY_HOURS, DAYS, Weather, made_from
 from superpod.facility.cost import Tariff
 from superpod.facility.power.chip import Powered, limited, mean_w, time_s
@@ -23,12 +22,12 @@ from superpod.plan.evaluate import solve
 from superpod.plan.grounds import facts_hash, notes, package_version, question
 from superpod.plan.machine import Machine, machine
 from superpod.plan.money import read_tariff
-from superpod.plan.power_caps import NO_CAPS, Caps, capped, feed_checks, hottest_memory_c, plates_known
-from superpod.plan.power_checks import checks, nameplates, pue_check
+from superpod.plan.power_caps import NO_CAPS, Caps, capped, feed_checks, hottest_c, plates_known
+from superpod.plan.power_checks import Detail, checks, nameplates, pue_check
 from superpod.plan.power_feed import Feed, provisioned
 from superpod.plan.power_phases import Load, loads_of
 from superpod.plan.power_report import Level, MonthOverhead, PhasePower, PowerReport, Swing
-from superpod.plan.power_site import COOLING, Filled, Site, Subject, fill, site, subject
+from superpod.plan.power_site import COOLING, Site, Subject, fill, site, subject
 from superpod.plan.power_trace import step_trace
 from superpod.plan.report import Metric
 from superpod.plan.scenario import Scenario, Serving, Training
@@ -100,8 +99,7 @@ def power_of(catalogue: Catalogue, asked: PowerQuestion, made: Machine, answer: 
     found = site(about, plain, weather, settled.limit_w)
     tab = table(about.ranged, DRAWS)
     varied = fill(about, tab)
-    thin = weather.thinned(THIN)
-    rows = site(about, varied, thin, capped(asked.caps, about, varied, thin).limit_w)
+    rows = site(about, varied, weather.thinned(THIN), capped(asked.caps, about, varied, weather).limit_w)
     return reported(asked, about, worked, (settled, found, rows, tab), (weather, (*cited, *paid)), (place, tariff))
 
 
@@ -150,7 +148,8 @@ def reported(
     scale = first(found.mean_w) / first(rows.mean_w)
     mean = first(found.mean_w)
     low, middle, high = (float(np.percentile(spread, at)) * scale for at in (10.0, 50.0, 90.0))
-    swing = trace_of(about, worked, settled)
+    swing, shown = trace_of(about, worked, settled), phases(about, settled)
+    detail = Detail(phases=shown, weather=weather, limit_w=settled.limit_w, thin=rows)
     return PowerReport(
         question=question(made, asked.scenario),
         model=f"{made.spec.id}@{made.spec.version}",
@@ -166,7 +165,7 @@ def reported(
         median_w=middle,
         metrics=(*metrics(about, worked, settled, found), bill_a_day(mean, book[1])),
         levels=levels(about, found),
-        phases=phases(about, settled),
+        phases=shown,
         parts=site_parts(found),
         nameplates=nameplates(made, first(found.machine.power_w), first(found.peak_w)),
         binding=binding(settled),
@@ -174,7 +173,7 @@ def reported(
         swings=swing,
         feed=None if asked.feed is None else provisioned(asked.feed, about, found, held(about, settled), swing),
         checks=(
-            *checks(about, found, swing),
+            *checks(about, found, swing, detail),
             pue_check(book[0], first(found.building.pue)),
             *feed_checks(asked.caps, about, found),
         ),
@@ -211,9 +210,6 @@ def metrics(about: Subject, worked: Worked, settled: Settled, found: Site) -> tu
     mean = first(found.mean_w)
     rate = worked.tokens_per_s / first(settled.slowdown_ratio)
     chip = first(found.chip_mean_w)
-    resistance = float(resistance_k_per_w(about.parts.plates, about.max_w))
-    sustained = first(found.chip_peak_w) / about.shares.overshoot_ratio
-    design = about.design
     made = [
         Metric(key="it_w", label="IT power", value=first(found.it_w), unit="W"),
         Metric(key="chip_mean_w", label="a chip", value=chip, unit="W"),
@@ -225,10 +221,9 @@ def metrics(about: Subject, worked: Worked, settled: Settled, found: Site) -> tu
         Metric(key="energy_j_per_token", label="energy of a token", value=mean / rate, unit="J"),
     ]
     if plates_known(about):
-        hot = junction_c(sustained, design.supply_c, design.rise_k, about.parts.junction.place_frac, resistance)
-        made.append(Metric(key="junction_c", label="junction, busiest phase", value=float(hot), unit="C"))
-        warm = hottest_memory_c(about, fill(about), held(about, settled))
-        made.append(Metric(key="memory_c", label="memory, busiest phase (estimate)", value=warm, unit="C"))
+        die, memory = hottest_c(about, fill(about), held(about, settled))
+        made.append(Metric(key="junction_c", label="junction, busiest phase", value=die, unit="C"))
+        made.append(Metric(key="memory_c", label="memory (estimate)", value=memory, unit="C"))
     return tuple(made)
 
 

@@ -1,19 +1,36 @@
 """Rules that every answer about power is held against, and published powers beside it."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+
 import numpy as np
 
 from superpod.catalog.schema import Facility
 from superpod.facility.cooling.coolant import check_air, check_flow, coolant, fluid_named
+from superpod.facility.cooling.weather import Weather
+from superpod.facility.power.machine import Bill
 from superpod.facility.power.trace import Swings
 from superpod.plan.machine import Machine
-from superpod.plan.power_report import Check, Nameplate
-from superpod.plan.power_site import Site, Subject
+from superpod.plan.power_report import Check, Nameplate, PhasePower
+from superpod.plan.power_site import Site, Subject, fill, site
+from superpod.result import Num
 from superpod.units import human, percent
 
 BALANCE_FRAC = 1e-3
-LEVELS_FRAC = 0.05
+LEVELS_FRAC = 0.02
+SAME_FRAC = 1e-9
 RATED_RATIO = (0.9, 1.8)  # of a machine at full load over the limits of its chips: 1.24 to 1.45 on measured nodes
 L_PER_MIN_KW = 60.0e6  # litres a minute and kilowatt in m3/s and watt
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detail:
+    """What an answer was found from: its phases, its weather, the limit of a chip, the site over thinned hours."""
+
+    phases: tuple[PhasePower, ...]
+    weather: Weather
+    limit_w: Num
+    thin: Site
 
 
 def nameplates(made: Machine, mean_w: float, peak_w: float) -> tuple[Nameplate, ...]:
@@ -27,9 +44,10 @@ def nameplates(made: Machine, mean_w: float, peak_w: float) -> tuple[Nameplate, 
     )
 
 
-def checks(about: Subject, found: Site, swing: Swings | None) -> tuple[Check, ...]:
-    """Return the balances, the sanity of the machine's overhead, the air in a cabinet, and the coolant's flow."""
-    made = [energy_balance(found), heat_balance(found), overhead(about, found)]
+def checks(about: Subject, found: Site, swing: Swings | None, detail: Detail) -> tuple[Check, ...]:
+    """Return the balances, levels of detail against each other, and rules of overhead, air and coolant."""
+    made = [energy_balance(found), heat_balance(found), phases_against_mean(about, found, detail.phases)]
+    made += [hours_against_year(found, detail), twice_the_machine(about, found, detail), overhead(about, found)]
     if about.bill.racks_count:
         made.append(air_in_cabinet(about, found))
     if about.design.liquid_frac > 0.0:
@@ -38,12 +56,51 @@ def checks(about: Subject, found: Site, swing: Swings | None) -> tuple[Check, ..
         apart = swing.mean_w / float(found.machine.power_w) - 1.0
         made.append(
             Check(
-                name="trace against mean",
+                name="timeline against mean",
                 verdict="ok" if abs(apart) <= LEVELS_FRAC else "warn",
-                text=f"mean over the timeline {percent(apart)} from that of the phases",
+                text=f"mean over the timeline {percent(abs(apart))} from that of the phases",
             )
         )
     return tuple(made)
+
+
+def phases_against_mean(about: Subject, found: Site, phases: Sequence[PhasePower]) -> Check:
+    """Return whether the energy of the phases that are shown is the mean power: sum of n share P = N mean."""
+    counts = {load.name: load.chips_count for load in about.loads}
+    total = sum(counts[item.load] * item.share_frac * item.power_w for item in phases)
+    apart = abs(total / (sum(counts.values()) * float(np.ravel(found.chip_mean_w)[0])) - 1.0)
+    return Check(
+        name="phases against mean",
+        verdict="ok" if apart <= SAME_FRAC else "stop",
+        text=f"energy of the phases equals mean power within {apart:.1e}",
+    )
+
+
+def hours_against_year(found: Site, detail: Detail) -> Check:
+    """Return whether the hours that what-ifs are drawn over have the mean of all hours."""
+    apart = abs(float(np.ravel(detail.thin.mean_w)[0]) / float(np.ravel(found.mean_w)[0]) - 1.0)
+    return Check(
+        name="hours against year",
+        verdict="ok" if apart <= BALANCE_FRAC else "warn",
+        text=f"every seventh hour, over which ranges are drawn, has the year's mean within {apart:.1e}",
+    )
+
+
+def twice_the_machine(about: Subject, found: Site, detail: Detail) -> Check:
+    """Return whether twice the machine at twice the work draws twice the power at the same PUE."""
+    bill = about.bill
+    twice = Bill(**{part.name: 2.0 * getattr(bill, part.name) for part in fields(Bill)})
+    loads = tuple(replace(load, chips_count=2.0 * load.chips_count) for load in about.loads)
+    modules = tuple(replace(item, modules_count=2.0 * item.modules_count) for item in about.modules)
+    other = replace(about, bill=twice, loads=loads, modules=modules)
+    again = site(other, fill(other), detail.weather, detail.limit_w)
+    apart = abs(float(np.ravel(again.mean_w)[0]) / (2.0 * float(np.ravel(found.mean_w)[0])) - 1.0)
+    ratio = abs(float(np.ravel(again.building.pue)[0]) / float(np.ravel(found.building.pue)[0]) - 1.0)
+    return Check(
+        name="twice the machine",
+        verdict="ok" if max(apart, ratio) <= SAME_FRAC else "stop",
+        text=f"draws twice the power at the same PUE within {max(apart, ratio):.1e}",
+    )
 
 
 def pue_check(place: Facility, pue_ratio: float) -> Check:
@@ -56,20 +113,6 @@ def pue_check(place: Facility, pue_ratio: float) -> Check:
         verdict="ok" if inside else "warn",
         text=f"{pue_ratio:.3f} here; {place.id} has {place.pue:g}"
         + (f" ({low:g} to {high:g})" if low is not None and high is not None else ""),
-    )
-
-
-def feed_check(feed_w: float | None, found: Site) -> tuple[Check, ...]:
-    """Return whether a feed bears the short overshoot of chips that are held under it on average."""
-    if feed_w is None:
-        return ()
-    peak = float(np.ravel(found.peak_w)[0])
-    return (
-        Check(
-            name="peak against the feed",
-            verdict="ok" if peak <= feed_w else "stop",
-            text=f"chips overshoot to {human(peak, 'W')}, the feed gives {human(feed_w, 'W')}",
-        ),
     )
 
 

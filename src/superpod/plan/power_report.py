@@ -42,6 +42,29 @@ class Nameplate:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """How many machines a feed bears by one way of counting, and what they draw of it on average."""
+
+    basis: str
+    unit_w: float
+    machines_count: float
+    pods_count: float
+    mean_frac: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Provision:
+    """What a feed bears: counts by nameplate, by peak, and by how the loads of machines fall together in time.
+
+    `exceed_frac` is the share of the time that loads may stand above the feed, held there by caps.
+    """
+
+    feed_w: float
+    exceed_frac: float
+    fits: tuple[Fit, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Check:
     """A rule that the answer passes, or that a reader must know it does not: `ok`, `warn` or `stop`."""
 
@@ -93,6 +116,7 @@ class PowerReport:
     binding: str
     months: tuple[MonthOverhead, ...]
     swings: Swings | None
+    feed: Provision | None
     checks: tuple[Check, ...]
     tornado: tuple[Swing, ...]
     design: str

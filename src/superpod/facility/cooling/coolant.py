@@ -99,3 +99,12 @@ def resistance_k_per_w(plates: Sequence[Plate], chip_w: float) -> Num:
 def junction_c(chip_w: Num, supply_c: Num, rise_k: Num, place_frac: Num, resistance: Num) -> Num:
     """Return T_j = T_supply + rise x place + P R, degrees Celsius."""
     return supply_c + rise_k * place_frac + chip_w * resistance
+
+
+def memory_c(die_c: Num, memory_frac: Num, over_k: Num) -> Num:
+    """Return T_mem = T_j + over x u_m, degrees Celsius: stacks of memory beside a die, under the same plate.
+
+    `over_k` is how much hotter they run than the die at their full bandwidth (facts `junction.memory_over_k`, an
+    estimate), `memory_frac` the share of that bandwidth in use.
+    """
+    return die_c + over_k * memory_frac
