@@ -91,7 +91,7 @@ def decoding(found: ServingImport) -> Pool:
 def given_pool(pool: Pool, *, routed: bool) -> GivenPool:
     """Return a pool in plain numbers; limits are those of an attention group."""
     layout = pool.layout(experts=routed)
-    names = ("tensor", "pipeline", "data", "expert", "expert_tensor")
+    names = ("tensor", "context", "pipeline", "data", "expert", "expert_tensor")
     return GivenPool(
         mode=pool.mode,
         instances_count=pool.instances_of(experts=routed),

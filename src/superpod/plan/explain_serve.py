@@ -124,7 +124,11 @@ def passes(work: Serving, best: Deployment) -> tuple[tuple[str, Layout, Phase], 
     step = decode_phase(best.decode.sequences, context, 1.0 + work.draft_tokens)
     return (
         ("a decode step", best.decode.layout, step),
-        ("a prefill pass", best.prefill.layout, prefill_phase(best.prefill.sequences, float(work.prompt_tokens))),
+        (
+            "a prefill pass",
+            best.prefill.layout,
+            prefill_phase(best.prefill.sequences, float(work.prompt_tokens), best.prefill.layout.context),
+        ),
     )
 
 
@@ -245,7 +249,8 @@ def described(best: Deployment) -> Mapping[str, float | str]:
 
 def degrees(layout: Layout) -> dict[str, float]:
     """Return the degrees that matter for an instance."""
-    return {name: float(getattr(layout, name)) for name in ("tensor", "data", "pipeline", "expert", "expert_tensor")}
+    names = ("tensor", "context", "data", "pipeline", "expert", "expert_tensor")
+    return {name: float(getattr(layout, name)) for name in names}
 
 
 def used_ranks(best: Deployment) -> float:

@@ -25,6 +25,7 @@ from superpod.workload.phase import Partition
 DOZENS = (*range(16, 128, 8), *range(128, 256, 16), *range(256, 512, 64), 512, 768, 1024)
 BATCHES = tuple(float(count) for count in (1, 2, 3, 4, 6, 8, 12, *DOZENS))
 PROMPTS = (1.0, 2.0, 4.0, 8.0, 16.0)
+CONTEXTS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
 SERVE_DEGREES = ("tensor", "data", "pipeline", "expert", "expert_tensor", "batch")
 
 
@@ -111,15 +112,21 @@ def decode_columns(
 
 def prefill_columns(machine: Machine, engine: Engine, requests: Requests, imbalance_ratio: float) -> Prefill:
     """Return every prefill instance, at one to sixteen prompts a pass."""
-    columns = instances(machine, PROMPTS, {})
+    columns = instances(machine, PROMPTS, {}, contexts=CONTEXTS)
     batch = columns.pop("batch")
     return prefill(engine, Layout(**columns, imbalance_ratio=imbalance_ratio), batch, requests)  # type: ignore[arg-type]
 
 
-def instances(machine: Machine, batches: tuple[float, ...], fixed: Mapping[str, float | str]) -> Columns:
+def instances(
+    machine: Machine,
+    batches: tuple[float, ...],
+    fixed: Mapping[str, float | str],
+    contexts: tuple[float, ...] = (1.0,),
+) -> Columns:
     """Return legal instances as columns: tensor and data ranks of attention, expert ranks over both, pipeline stages.
 
     Experts are either spread over all ranks of the instance (wide EP) or, in small instances, split like dense layers.
+    `contexts`: ranks that may share out the tokens of a prompt.
     """
     spec, ranks = machine.spec, machine.ranks_count
     powers = [float(2**power) for power in range(13) if 2**power <= ranks]
@@ -127,6 +134,7 @@ def instances(machine: Machine, batches: tuple[float, ...], fixed: Mapping[str, 
     moe = experts(spec) > 1
     axes = {
         "tensor": [value for value in powers if value <= min(heads(spec), 64.0)],
+        "context": list(contexts),
         "instance": sizes,
         "pipeline": [value for value in powers if value <= min(16.0, spec.layers_count)],
         "wide": [0.0, 1.0] if moe else [0.0],
@@ -144,10 +152,11 @@ def _instances(machine: Machine, columns: Columns, fixed: Mapping[str, float | s
     """Turn instance sizes into degrees and drop what is not legal or only repeats a smaller instance."""
     size, wide = columns.pop("instance"), columns.pop("wide")
     tensor = columns["tensor"]
-    columns["data"] = np.floor(size / tensor)
-    columns["expert"] = np.where(wide > 0, tensor * columns["data"], 1.0)
+    group = tensor * columns["context"]
+    columns["data"] = np.floor(size / group)
+    columns["expert"] = np.where(wide > 0, group * columns["data"], 1.0)
     columns["expert_tensor"] = np.where(wide > 0, 1.0, tensor if moe else 1.0)
-    good = (columns["data"] >= 1) & (np.mod(size, tensor) == 0) & (np.mod(heads(machine.spec), tensor) == 0)
+    good = (columns["data"] >= 1) & (np.mod(size, group) == 0) & (np.mod(heads(machine.spec), tensor) == 0)
     good &= (wide > 0) | (columns["data"] == 1)  # without wide EP data ranks are instances of their own
     good &= size * columns["pipeline"] <= machine.ranks_count
     good &= (wide == 0) | (size > 1)
@@ -176,7 +185,7 @@ def wide_sizes(machine: Machine) -> set[float]:
 
 def instance_ranks(layout: Layout) -> Num:
     """Return the ranks of one instance."""
-    return layout.tensor * layout.data * layout.pipeline
+    return layout.tensor * layout.context * layout.data * layout.pipeline
 
 
 def disaggregated(
@@ -252,9 +261,10 @@ def room(machine: Machine, instance: float) -> float:
 
 def transfer_time(machine: Machine, prefilling: Prefill, requests: Requests) -> Num:
     """Return the time to send the caches of one pass to another instance, each rank its own part, across the pod."""
-    part = Partition(tensor=prefilling.layout.tensor)
-    one = kv_cache_bytes(machine.spec, requests.prompt_tokens, part, machine.precision) / prefilling.layout.pipeline
-    ranks = instance_ranks(prefilling.layout)
+    layout = prefilling.layout
+    tokens = requests.prompt_tokens / layout.context
+    one = kv_cache_bytes(machine.spec, tokens, Partition(tensor=layout.tensor), machine.precision) / layout.pipeline
+    ranks = instance_ranks(layout)
     across = Group(size=np.where(2 * ranks <= machine.ranks_count, 2.0, 1.0), stride=ranks)
     return collective_time("p2p", machine.fabric, across, prefilling.sequences * one)
 

@@ -97,7 +97,7 @@ def step_costs(engine: Engine, layout: Layout, settings: Settings = DEFAULTS) ->
     return StepCosts(
         tables=tables,
         groups_count=float(layout.data * layout.pipeline),
-        ranks_count=float(layout.tensor * layout.data * layout.pipeline),
+        ranks_count=float(layout.tensor * layout.context * layout.data * layout.pipeline),
         groups_together=bool(layout.expert > 1 and layout.data > 1),
         capacity_tokens=capacity(engine, layout, settings),
         sequences_max_count=sequences,
@@ -203,7 +203,7 @@ def _decoding(engine: Engine, layout: Layout, drafts: int, batch: Column, contex
 
 def _passing(engine: Engine, layout: Layout, tokens: Column) -> dict[str, Any]:
     """Return the columns by tokens of a pass."""
-    found = token_pass(engine, layout, prefill_phase(1.0, tokens))
+    found = token_pass(engine, layout, prefill_phase(1.0, tokens, layout.context))
     columns = {name: rising(getattr(found, name), tokens.shape) for name in found.__dataclass_fields__}
     return {"pass_tokens": tokens, **columns}
 
@@ -218,7 +218,7 @@ def _reading(engine: Engine, layout: Layout, chunk: Column, behind: Column) -> d
     shape = (len(chunk), len(behind))
 
     def equal(count: float) -> Column:
-        found = context_time(engine, layout, chunk_phase(count, chunk[:, None], behind[None, :]))
+        found = context_time(engine, layout, chunk_phase(count, chunk[:, None], behind[None, :], layout.context))
         return rising(found, shape)
 
     one = equal(1.0)

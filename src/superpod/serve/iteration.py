@@ -7,7 +7,7 @@ import numpy as np
 from superpod.catalog.model_spec import LayerGroup, LinearAttention, MixtureOfExperts
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.tiers import Fabric, Group
-from superpod.parallel.axes import expert, pipeline, tensor
+from superpod.parallel.axes import context, expert, pipeline, tensor
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import Groups, groups
@@ -138,7 +138,8 @@ def _tokens_alone(engine: Engine, group: LayerGroup, layout: Layout, placed: Gro
 def context_time(engine: Engine, layout: Layout, phase: Phase) -> Num:
     """Return what a pass takes for looking at its context: its attention blocks less what they do for tokens alone.
 
-    Kernels over the context, recurrences, and the expansion of latents that are cached behind a chunk.
+    Kernels over the context, recurrences, and, of what is cached behind a chunk, the expansion of latents and the
+    exchange of keys.
     """
     part = _partition(layout, phase)
     spent: Num = 0.0
@@ -150,7 +151,10 @@ def context_time(engine: Engine, layout: Layout, phase: Phase) -> Num:
         )
         core = engine.seconds(tuple(op for op in seeing if op.kind in CORE))
         again = engine.seconds(_blind(seeing)) - engine.seconds(_blind(alone))
-        spent = spent + group.count * (core + again)
+        whole, fresh = (
+            _gathered(engine, group, layout, phase, keys) for keys in (phase.keys, phase.keys - phase.behind)
+        )
+        spent = spent + group.count * (core + again + whole - fresh)
     return spent
 
 
@@ -232,7 +236,9 @@ def _sequential(
     return Part(
         attention=_attention(engine, work, part, cores),
         feed_forward=engine.seconds(work.ffn),
-        tensor=np.where(layout.tensor > 1, blocks * (before + after), 0.0) + _staged(engine, group, layout, phase),
+        tensor=np.where(layout.tensor > 1, blocks * (before + after), 0.0)
+        + _staged(engine, group, layout, phase)
+        + _gathered(engine, group, layout, phase, phase.keys),
         dispatch=dispatch,
         combine=combine,
         hidden=0.0,
@@ -269,6 +275,16 @@ def _staged(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase) -> 
     pool = Group(size=layout.staged, stride=layout.tensor)
     spent = tensor.staged_time(engine.fabric, pool, group.attention, phase.tokens)
     return np.where(layout.staged > 1, spent, 0.0)
+
+
+def _gathered(engine: Engine, group: LayerGroup, layout: Layout, phase: Phase, keys: Num) -> Num:
+    """Return the exchange of keys among the ranks that share out a prompt's tokens."""
+    if phase.kind != "prefill" or np.all(np.asarray(layout.context) <= 1.0):
+        return 0.0
+    size = engine.precision.kv_bytes
+    everyone = groups(layout).context
+    spent = context.gather_time(engine.fabric, everyone, group.attention, phase.sequences * keys, layout.tensor, size)
+    return np.where(layout.context > 1, spent, 0.0)
 
 
 def _sum(part: Part) -> Num:

@@ -47,9 +47,9 @@ def held_weights_bytes(engine: Engine, layout: Layout, *, drafts: bool) -> Num:
 def sequence_cache_bytes(engine: Engine, layout: Layout, context_tokens: Num, *, drafts: bool) -> Num:
     """Return what one more sequence in each batch in flight adds to a rank of the fullest stage.
 
-    p batches are in flight, each with a cache for the stage's share of the layers.
+    p batches are in flight, each with a cache for the stage's share of the layers; context ranks share its tokens.
     """
-    one = kv_cache_bytes(engine.spec, context_tokens, layout.partition, engine.precision)
+    one = kv_cache_bytes(engine.spec, context_tokens / layout.context, layout.partition, engine.precision)
     return one * deeper(engine.spec, drafts=drafts) * layout.pipeline * stage_frac(engine.spec, layout)
 
 

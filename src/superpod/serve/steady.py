@@ -82,7 +82,7 @@ def held_tokens(engine: Engine, requests: Requests) -> float:
 
 def prefill(engine: Engine, layout: Layout, sequences: Num, requests: Requests) -> Prefill:
     """Return one prefill layout's pass time and rate."""
-    phase = prefill_phase(sequences, requests.prompt_tokens)
+    phase = prefill_phase(sequences, requests.prompt_tokens, layout.context)
     step = pass_time(engine, layout, phase)
     term = total("prefill pass", *step.parts)
     return Prefill(
@@ -92,7 +92,7 @@ def prefill(engine: Engine, layout: Layout, sequences: Num, requests: Requests) 
         pass_s=term.time_s,
         tokens_per_s_rank=sequences
         * requests.prompt_tokens
-        / (layout.tensor * term.time_s)
+        / (layout.tensor * layout.context * term.time_s)
         * even_share(engine, layout),
         memory=serving_memory(engine, layout, sequences, requests.prompt_tokens, drafts=requests.draft_tokens > 0),
     )

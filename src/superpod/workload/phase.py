@@ -13,7 +13,8 @@ class Phase:
 
     `tokens` query tokens on this rank (sequences x query tokens of each); every query looks at `context` keys on
     average (for a causal prefill of s tokens that is s / 2); `keys` are the distinct keys held for each sequence, of
-    which `behind` were cached before the pass, where prompts are read in chunks.
+    which `behind` were cached before the pass, where prompts are read in chunks, and `others` are made in it by other
+    ranks, where context parallelism shares out the tokens of a prompt.
     """
 
     kind: str  # "train", "prefill" or "decode"
@@ -23,6 +24,7 @@ class Phase:
     keys: Num
     fused_attention: bool = True
     behind: Num = 0.0
+    others: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,26 +62,25 @@ def training_phase(sequences: Num, sequence_tokens: Num, context_ranks: Num, *, 
     )
 
 
-def prefill_phase(sequences: Num, prompt_tokens: Num) -> Phase:
-    """Return the pass that reads whole prompts."""
+def prefill_phase(sequences: Num, prompt_tokens: Num, context_ranks: Num = 1.0) -> Phase:
+    """Return the pass that reads whole prompts; see `chunk_phase`."""
+    return chunk_phase(sequences, prompt_tokens, 0.0, context_ranks)
+
+
+def chunk_phase(sequences: Num, chunk_tokens: Num, behind_tokens: Num, context_ranks: Num = 1.0) -> Phase:
+    """Return the pass that reads `chunk_tokens` of each prompt behind others that are cached: context x + c / 2.
+
+    Context parallelism gives each rank 1/c of the chunk, causally balanced, and all of its keys.
+    """
+    own_tokens = chunk_tokens / context_ranks
     return Phase(
         kind="prefill",
         sequences=sequences,
-        tokens=sequences * prompt_tokens,
-        context=prompt_tokens / 2.0,
-        keys=prompt_tokens,
-    )
-
-
-def chunk_phase(sequences: Num, chunk_tokens: Num, behind_tokens: Num) -> Phase:
-    """Return the pass that reads `chunk_tokens` of each prompt behind others that are cached: context x + c / 2."""
-    return Phase(
-        kind="prefill",
-        sequences=sequences,
-        tokens=sequences * chunk_tokens,
+        tokens=sequences * own_tokens,
         context=behind_tokens + chunk_tokens / 2.0,
         keys=behind_tokens + chunk_tokens,
         behind=behind_tokens,
+        others=chunk_tokens - own_tokens,
     )
 
 

@@ -92,12 +92,11 @@ MEMORY_OF = {"vllm": "all", "sglang": "all", "trtllm": "free"}
 
 def degrees(engine: str, layout: Layout, spec: ModelSpec | None) -> dict[str, int]:
     """Return the degrees of a layout that serves; raise ScenarioError for what no serving engine here can say."""
-    names = ("tensor", "pipeline", "data", "expert", "expert_tensor", "context", "staged")
+    names = ("tensor", "context", "pipeline", "data", "expert", "expert_tensor", "staged")
     found = {name: whole(engine, name, getattr(layout, name)) for name in names}
-    for name in ("context", "staged"):
-        if found.pop(name) != 1:
-            raise unsupported(engine, name, getattr(layout, name), "1")
-    block, split = found["tensor"] * found["data"], found.pop("expert_tensor")
+    if found.pop("staged") != 1:
+        raise unsupported(engine, "staged", layout.staged, "1")
+    block, split = found["tensor"] * found["context"] * found["data"], found.pop("expert_tensor")
     if found["expert"] * split not in {1, block} or (found["expert"] * split == 1 and found["data"] > 1):
         raise unsupported(engine, "expert", found["expert"], f"experts over all {block} ranks of a stage")
     experts = experts_count(spec)

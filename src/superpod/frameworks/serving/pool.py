@@ -13,8 +13,8 @@ class Pool:
     """Equal instances of one launch command; None stands for what the command leaves to the engine or the model.
 
     `mode` is what an instance does: both phases (`aggregated`), `prefill` or `decode`. An instance has `data` attention
-    groups of `tensor` ranks in each of `pipeline` stages; experts are spread over `expert` ranks of a stage, and each
-    is split over what is left of it. `sequences_max` and `capacity_tokens` are what one attention group holds, all
+    groups of `tensor` x `context` ranks in each of `pipeline` stages; experts are spread over `expert` ranks of a stage,
+    and each is split over what is left of it. `sequences_max` and `capacity_tokens` are what one attention group holds, all
     batches in flight together, `step_tokens_max` the tokens of one of its steps. `scheduling` is as in `Software`,
     empty where a pool does one phase alone; `chunked` says whether a prompt may be read in several steps. `cache_bytes`
     is the size of an element of the KV cache, `block_tokens` the tokens of one of its blocks.
@@ -23,6 +23,7 @@ class Pool:
     mode: str = "aggregated"
     instances: int = 1
     tensor: int = 1
+    context: int = 1
     pipeline: int = 1
     data: int = 1
     expert: int = 1
@@ -44,7 +45,12 @@ class Pool:
     @property
     def ranks_count(self) -> int:
         """Ranks of one instance."""
-        return self.tensor * self.data * self.pipeline
+        return self.group_count * self.data * self.pipeline
+
+    @property
+    def group_count(self) -> int:
+        """Ranks of an attention group in one stage."""
+        return self.tensor * self.context
 
     @property
     def blocks_count(self) -> int | None:
@@ -58,13 +64,14 @@ class Pool:
         Without experts attention groups share nothing, so that each is an instance of its own: see `instances_of`.
         """
         if not experts:
-            return Layout(tensor=float(self.tensor), pipeline=float(self.pipeline))
+            return Layout(tensor=float(self.tensor), context=float(self.context), pipeline=float(self.pipeline))
         return Layout(
             tensor=float(self.tensor),
+            context=float(self.context),
             pipeline=float(self.pipeline),
             data=float(self.data),
             expert=float(self.expert),
-            expert_tensor=float(self.tensor * self.data // self.expert),
+            expert_tensor=float(self.group_count * self.data // self.expert),
         )
 
     def fixed(self, *, experts: bool) -> dict[str, float]:

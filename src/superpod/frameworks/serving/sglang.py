@@ -263,6 +263,8 @@ def write(launch: Launch) -> str:
 
 def arguments(launch: Launch, pool: Pool) -> list[str]:
     """Return the command of an instance, a line a flag."""
+    if pool.context > 1:
+        raise unsupported(NAME, "context", pool.context, "1: no flag shares out the tokens of a prompt here")
     block = pool.tensor * pool.data
     if block % pool.expert:
         raise unsupported(NAME, "expert", pool.expert, f"divisors of the {block} ranks of a stage")

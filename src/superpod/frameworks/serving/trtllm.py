@@ -256,6 +256,8 @@ def write(launch: Launch) -> str:
 
 def arguments(launch: Launch, pool: Pool) -> list[str]:
     """Return the command of an instance, a line a flag."""
+    if pool.context > 1:
+        raise unsupported(NAME, "context", pool.context, "1: no flag shares out the tokens of a prompt here")
     block = pool.tensor * pool.data
     if pool.data > 1 and pool.tensor > 1:
         raise unsupported(NAME, "tensor", pool.tensor, "1 with several attention groups: each rank is one")

@@ -37,6 +37,7 @@ TABLE = {
     "mode": "`--kv-transfer-config` kv_role kv_producer, kv_consumer; else the lists of the proxy",
     "instances": "commands of the same flags; addresses of the router",
     "tensor": "`--tensor-parallel-size`",
+    "context": "`--prefill-context-parallel-size`, of instances that read prompts alone",
     "pipeline": "`--pipeline-parallel-size`",
     "data": "`--data-parallel-size`",
     "expert": "tensor x data with `--enable-expert-parallel`, else 1",
@@ -108,6 +109,7 @@ FORMATS = {"fp8": "fp8", "fp4": "fp4", "int8": "int8"}
 READ = frozenset(
     {
         *("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size", "enable_expert_parallel"),
+        "prefill_context_parallel_size",
         *("max_num_seqs", "max_num_batched_tokens", "max_model_len", "enable_chunked_prefill", "block_size"),
         *("num_gpu_blocks_override", "gpu_memory_utilization", "kv_cache_dtype", "speculative_config", "dtype"),
         *("enable_prefix_caching", "enforce_eager", "disable_custom_all_reduce", "quantization", "eplb_config"),
@@ -175,15 +177,19 @@ def instance(command: Command, source: Source, software: str, router: Router | N
     chunked = settings.flag("enable_chunked_prefill", default=not old)
     precision, unlike = precision_of(settings, FORMATS)
     tensor, data = settings.degree("tensor_parallel_size"), settings.degree("data_parallel_size")
+    context = settings.degree("prefill_context_parallel_size")
+    if context > 1 and mode != "prefill":
+        raise settings.problem("prefill_context_parallel_size", "1 for instances that also decode")
     block = amount(settings, "block_size")
     blocks = amount(settings, "num_gpu_blocks_override")
     draft, drafts = drafted(settings)
     pool = Pool(
         mode=mode,
         tensor=tensor,
+        context=context,
         data=data,
         pipeline=settings.degree("pipeline_parallel_size"),
-        expert=tensor * data if settings.flag("enable_expert_parallel") else 1,
+        expert=tensor * context * data if settings.flag("enable_expert_parallel") else 1,
         redundant_experts=redundant(settings),
         sequences_max=amount(settings, "max_num_seqs"),
         step_tokens_max=amount(settings, "max_num_batched_tokens"),
@@ -291,6 +297,7 @@ def arguments(launch: Launch, pool: Pool) -> list[str]:
         *flag_lines(
             {
                 "tensor-parallel-size": pool.tensor,
+                "prefill-context-parallel-size": pool.context if pool.context > 1 else None,
                 "pipeline-parallel-size": pool.pipeline if pool.pipeline > 1 else None,
                 "data-parallel-size": pool.data if pool.data > 1 else None,
                 "enable-expert-parallel": pool.expert > 1,
@@ -318,7 +325,7 @@ def arguments(launch: Launch, pool: Pool) -> list[str]:
 def node_arguments(launch: Launch, pool: Pool, host: str) -> tuple[str, str]:
     """Return what stands before and after the command of an instance on several nodes."""
     nodes, each = spread_nodes(launch, pool)
-    block = pool.tensor * pool.pipeline
+    block = pool.group_count * pool.pipeline
     if nodes == 1:
         return "", ""
     if pool.data == 1:

@@ -1,8 +1,8 @@
-"""Context parallelism: ring attention passes keys and values around (arXiv 2310.01889)."""
+"""Context parallelism: ring attention passes keys and values around (arXiv 2310.01889), or all are gathered first."""
 
 import numpy as np
 
-from superpod.catalog.model_spec import Attention, GroupedQueryAttention, LatentAttention
+from superpod.catalog.model_spec import Attention, GroupedQueryAttention, LatentAttention, LinearAttention
 from superpod.fabric.collectives import collective_time
 from superpod.fabric.tiers import Fabric, Group
 from superpod.result import Num
@@ -34,6 +34,19 @@ def ulysses_time(fabric: Fabric, group: Group, attention: Attention, tokens: Num
         before = 2.0 * attention.key_heads_count / tensor * attention.key_dim + heads * values
     there = collective_time("all_to_all", fabric, group, tokens * before * 2.0)
     return there + collective_time("all_to_all", fabric, group, tokens * heads * values * 2.0)
+
+
+def gather_time(
+    fabric: Fabric, group: Group, attention: Attention, keys: Num, tensor: Num, element_bytes: float
+) -> Num:
+    """Return the all-gather of keys and values of `keys` tokens before attention (arXiv 2407.21783, section 3.3.2).
+
+    Latent attention gathers latents; linear layers their states, of 4 bytes, whatever the tokens (arXiv 2502.07563).
+    """
+    if isinstance(attention, LinearAttention):
+        states = group.size * attention.heads_count / tensor * attention.key_dim * attention.value_dim
+        return collective_time("all_gather", fabric, group, states * 4.0)
+    return collective_time("all_gather", fabric, group, keys * kv_width(attention, tensor) * element_bytes)
 
 
 def kv_width(attention: Attention, tensor: Num) -> Num:

@@ -45,13 +45,13 @@ def operators(
 def expanded(attention: LatentAttention, heads: Num, phase: Phase, precision: Precision) -> tuple[Op, ...]:
     """Return up-projection of keys and values and ordinary attention over them.
 
-    Latents that are cached behind a chunk are expanded anew, as engines do that read prompts in chunks; a sparse choice
-    is read as it is.
+    Latents that are cached behind a chunk, or come from ranks that read other parts of it, are expanded anew, as by
+    engines that read prompts in chunks; a sparse choice is read as it is.
     """
     nope, rope, value = attention.qk_nope_dim, attention.qk_rope_dim, attention.v_dim
     context = selected(attention, phase.context)
     width = nope + rope
-    cached = phase.sequences * phase.behind * (not attention.sparse_top_k_count)
+    cached = phase.sequences * (phase.behind + phase.others) * (not attention.sparse_top_k_count)
     keys = phase.tokens + cached
     return (
         *quantised(keys * attention.kv_lora_rank, phase, precision),
