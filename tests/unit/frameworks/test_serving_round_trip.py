@@ -22,6 +22,7 @@ limits = st.none() | st.integers(1, 4096)
 def pools(draw: st.DrawFn, mode: str) -> Pool:
     """Return a pool; what makes no difference is at its default."""
     tensor, data, pipeline = draw(powers), draw(powers), draw(powers)
+    context = draw(powers) if mode == "prefill" else 1
     block = draw(st.sampled_from([None, 16, 64]))
     chunked = draw(st.booleans())
     sequences = draw(limits)
@@ -29,9 +30,10 @@ def pools(draw: st.DrawFn, mode: str) -> Pool:
         mode=mode,
         instances=draw(st.integers(1, 5)),
         tensor=tensor,
+        context=context,
         data=data,
         pipeline=pipeline,
-        expert=draw(st.sampled_from([1, tensor * data, 2])),
+        expert=draw(st.sampled_from([1, tensor * context * data, 2])),
         redundant_experts=draw(st.sampled_from([0, 0, 32])),
         sequences_max=None if sequences is None else sequences * pipeline,
         step_tokens_max=draw(limits),
@@ -51,7 +53,14 @@ def pools(draw: st.DrawFn, mode: str) -> Pool:
 
 kinds = st.sampled_from([("aggregated",), ("decode", "prefill"), ("decode",), ("prefill",)])
 deployments = kinds.flatmap(lambda modes: st.tuples(*(pools(mode) for mode in modes)))
-EASY: dict[str, object] = {"expert": 1, "tensor": 1, "scheduling": "mixed", "precision": "bf16", "redundant_experts": 0}
+EASY: dict[str, object] = {
+    "expert": 1,
+    "tensor": 1,
+    "context": 1,
+    "scheduling": "mixed",
+    "precision": "bf16",
+    "redundant_experts": 0,
+}
 
 
 def written(launch: Launch) -> tuple[str, Launch]:

@@ -39,6 +39,7 @@ TABLE = {
     "mode": "`--disaggregation-mode` prefill, decode",
     "instances": "commands of the same flags; `--dp-size` without `--enable-dp-attention`; addresses of the router",
     "tensor": "`--tp-size`, over `--dp-size` with `--enable-dp-attention`",
+    "context": "1: not read, not written",
     "pipeline": "`--pp-size`",
     "data": "`--dp-size` with `--enable-dp-attention`",
     "expert": "`--ep-size`; `--tp-size` with a `--moe-a2a-backend`",

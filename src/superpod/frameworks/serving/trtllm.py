@@ -51,6 +51,7 @@ TABLE = {
     "mode": "the server's address under `context_servers` or `generation_servers`; `--server_role`",
     "instances": "commands of the same flags; `urls`, `num_instances`",
     "tensor": "`--tp_size`; 1 with `enable_attention_dp`",
+    "context": "1: not read, not written",
     "pipeline": "`--pp_size`",
     "data": "`--tp_size` with `enable_attention_dp`",
     "expert": "`--ep_size`",

@@ -40,7 +40,7 @@ TABLE = {
     "context": "`--prefill-context-parallel-size`, of instances that read prompts alone",
     "pipeline": "`--pipeline-parallel-size`",
     "data": "`--data-parallel-size`",
-    "expert": "tensor x data with `--enable-expert-parallel`, else 1",
+    "expert": "tensor x context x data with `--enable-expert-parallel`, else 1",
     "redundant_experts": "`--eplb-config` num_redundant_experts, `--num-redundant-experts`",
     "sequences_max": "`--max-num-seqs`",
     "step_tokens_max": "`--max-num-batched-tokens`",
@@ -86,7 +86,6 @@ SWITCHES = (
 )
 NOTED = {
     "decode_context_parallel_size": "caches are not shared out over tensor ranks",
-    "prefill_context_parallel_size": "prompts are not split over ranks",
     "enable_dbo": "the two halves of a batch do not overlap",
     "cpu_offload_gb": "weights in host memory are not modelled; read as on the chip",
     "swap_space": "sequences are not swapped to the host",
@@ -271,8 +270,9 @@ def write(launch: Launch) -> str:
 def arguments(launch: Launch, pool: Pool) -> list[str]:
     """Return the command of an instance, a line a flag."""
     block = pool.block_tokens or BLOCK_TOKENS
-    if pool.expert not in {1, pool.tensor * pool.data}:
-        raise unsupported(NAME, "expert", pool.expert, f"1 or all {pool.tensor * pool.data} ranks of a stage")
+    stage = pool.group_count * pool.data
+    if pool.expert not in {1, stage}:
+        raise unsupported(NAME, "expert", pool.expert, f"1 or all {stage} ranks of a stage")
     if pool.scheduling == "alternate":
         raise unsupported(NAME, "scheduling", pool.scheduling, "mixed: prompts ride along in decode steps")
     if (pool.capacity_tokens or 0) % block:
