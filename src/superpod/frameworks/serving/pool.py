@@ -13,11 +13,11 @@ class Pool:
     """Equal instances of one launch command; None stands for what the command leaves to the engine or the model.
 
     `mode` is what an instance does: both phases (`aggregated`), `prefill` or `decode`. An instance has `data` attention
-    groups of `tensor` x `context` ranks in each of `pipeline` stages; experts are spread over `expert` ranks of a stage,
-    and each is split over what is left of it. `sequences_max` and `capacity_tokens` are what one attention group holds, all
-    batches in flight together, `step_tokens_max` the tokens of one of its steps. `scheduling` is as in `Software`,
-    empty where a pool does one phase alone; `chunked` says whether a prompt may be read in several steps. `cache_bytes`
-    is the size of an element of the KV cache, `block_tokens` the tokens of one of its blocks.
+    groups of `tensor` x `context` ranks in each of `pipeline` stages; experts are spread over `expert` ranks of a
+    stage, and each is split over what is left of it. `sequences_max` and `capacity_tokens` are what one attention group
+    holds, all batches in flight together, `step_tokens_max` the tokens of one of its steps. `scheduling` is as in
+    `Software`, empty where a pool does one phase alone; `chunked` says whether a prompt may be read in several steps.
+    `cache_bytes` is the size of an element of the KV cache, `block_tokens` the tokens of one of its blocks.
     """
 
     mode: str = "aggregated"
