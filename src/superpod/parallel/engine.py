@@ -22,7 +22,10 @@ class HostMemory:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Engine:
-    """A model in a number format on ranks of one kind, joined by one fabric, run by one release of software."""
+    """A model in a number format on ranks of one kind, joined by one fabric, run by one release of software.
+
+    Serving, `redundant_count` places for experts of each layer are held beyond one each.
+    """
 
     spec: ModelSpec
     device: Device
@@ -30,6 +33,7 @@ class Engine:
     precision: Precision
     software: Software
     host: HostMemory = HostMemory()
+    redundant_count: float = 0.0
 
     def seconds(self, operators: tuple[Op, ...]) -> Num:
         """Return the time of kernels that run one after another on one rank."""

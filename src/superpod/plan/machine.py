@@ -17,7 +17,7 @@ from superpod.fabric.tiers import Fabric, build, ranks_per_chip
 from superpod.operator_tables.choose import chosen
 from superpod.parallel.engine import Engine, HostMemory
 from superpod.plan.measured import table_facts
-from superpod.plan.scenario import Scenario, Training
+from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.workload.precision import PRECISIONS, Precision
 
 # What `auto` takes, best first: training in 8 bits only where the chip has FP8; serving in FP8, else INT8.
@@ -40,6 +40,7 @@ class Machine:
     pods_count: float
     cards_count: float
     facts: tuple[UsedFact, ...]
+    redundant_count: float = 0.0
 
     @property
     def engine(self) -> Engine:
@@ -51,6 +52,7 @@ class Machine:
             precision=self.precision,
             software=self.software,
             host=self.host,
+            redundant_count=self.redundant_count,
         )
 
     @property
@@ -107,6 +109,7 @@ def machine(
         pods_count=pods_count,
         cards_count=cards,
         facts=(model_fact(spec), *chip_reader.cited(), *pod_reader.cited(), *fits, *table_facts(made.table)),
+        redundant_count=float(scenario.work.redundant_count) if isinstance(scenario.work, Serving) else 0.0,
     )
 
 

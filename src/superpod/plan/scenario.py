@@ -27,9 +27,12 @@ class Serving:
     """Steady-state serving of equal requests under latency targets.
 
     `draft_tokens` multi-token-prediction tokens are proposed each step and accepted with `acceptance_frac`.
-    `mode` is `aggregated`, `disaggregated` or `auto` (whichever serves more). `cache_bytes` is the size of an element
+    `mode` is `aggregated`, `disaggregated`, `auto` (whichever of them serves more) or `afd` (prompts read apart, and
+    attention apart from feed-forward in decode). `cache_bytes` is the size of an element
     of the KV cache; 0 takes the number format's own. `imbalance_ratio` is the load of the fullest expert rank over the
-    mean that the router's liking causes; 1 is balanced.
+    mean that the router's liking causes; 1 is balanced. It follows from `expert_visits_count`, measured layer by layer,
+    or from visits drawn from a power law (`expert_draw`: exponent, most over least), where there are such.
+    `redundant_count` places for experts of each layer are held beyond one each, and filled up to whole ones a rank.
     """
 
     prompt_tokens: int = 4096
@@ -41,6 +44,9 @@ class Serving:
     mode: str = "auto"
     cache_bytes: float = 0.0
     imbalance_ratio: float = 1.0
+    redundant_count: int = 0
+    expert_visits_count: tuple[tuple[float, ...], ...] = ()
+    expert_draw: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -47,8 +47,8 @@ def candidates(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment
     check_fixed(fixed)
     check_imbalance(machine, work)
     requests = requests_of(work)
-    decoding = decode_columns(machine, machine.engine, requests, fixed, work.imbalance_ratio)
-    prefilling = prefill_columns(machine, machine.engine, requests, work.imbalance_ratio)
+    decoding = decode_columns(machine, machine.engine, requests, fixed, work)
+    prefilling = prefill_columns(machine, machine.engine, requests, work)
     fits = np.asarray(decoding.sequences <= slots(machine.engine, decoding.layout, requests))
     apart_only = work.mode == "disaggregated" or shop.traffic.pools_cards is not None
     priced = None if apart_only else continuous(machine.engine, decoding.layout, requests, decoding.sequences)

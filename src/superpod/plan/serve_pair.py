@@ -194,8 +194,8 @@ def columns_of(made: Pair, work: Serving, fixed: Mapping[str, float | str]) -> P
     """Price the instances of both machines."""
     requests = requests_of(work)
     ends = made.decode.machine, made.prefill.machine
-    decoding = decode_columns(ends[0], ends[0].engine, requests, fixed, work.imbalance_ratio)
-    reading = prefill_columns(ends[1], ends[1].engine, requests, work.imbalance_ratio)
+    decoding = decode_columns(ends[0], ends[0].engine, requests, fixed, work)
+    reading = prefill_columns(ends[1], ends[1].engine, requests, work)
     prompts = replace(requests, output_tokens=0.0)  # an instance that reads holds no output
     return PairColumns(
         decode=decoding,

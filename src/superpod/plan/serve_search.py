@@ -12,6 +12,7 @@ from superpod.fabric.tiers import Group
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import packed_ranks
+from superpod.plan.expert_balance import imbalance_of
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving
 from superpod.plan.train_space import Columns, experts, heads, keep
@@ -61,6 +62,7 @@ class ServeSearch:
     too_slow_count: int
     smallest: Decode | None  # the decode layout that comes nearest to fitting in memory
     fastest: Decode | None  # the decode layout of the lowest TPOT that fits
+    together: Deployment | None = None  # with attention apart: the best without
 
 
 def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) -> ServeSearch:
@@ -69,8 +71,8 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
     check_imbalance(machine, work)
     requests = requests_of(work)
     engine = machine.engine
-    decoding = decode_columns(machine, engine, requests, fixed, work.imbalance_ratio)
-    prefilling = prefill_columns(machine, engine, requests, work.imbalance_ratio)
+    decoding = decode_columns(machine, engine, requests, fixed, work)
+    prefilling = prefill_columns(machine, engine, requests, work)
     fits = np.asarray(decoding.sequences <= slots(engine, decoding.layout, requests))
     quick = np.asarray(decoding.tpot_s <= work.tpot_s)
     found: list[Deployment] = []
@@ -102,19 +104,19 @@ def requests_of(work: Serving) -> Requests:
 
 
 def decode_columns(
-    machine: Machine, engine: Engine, requests: Requests, fixed: Mapping[str, float | str], imbalance_ratio: float
+    machine: Machine, engine: Engine, requests: Requests, fixed: Mapping[str, float | str], work: Serving
 ) -> Decode:
     """Return every decode instance that the machine can hold, at every batch."""
     columns = instances(machine, BATCHES, fixed)
-    batch = columns.pop("batch")
-    return decode(engine, Layout(**columns, imbalance_ratio=imbalance_ratio), batch, requests)  # type: ignore[arg-type]
+    batch, uneven = columns.pop("batch"), imbalance_of(machine.spec, work, columns["expert"])
+    return decode(engine, Layout(**columns, imbalance_ratio=uneven), batch, requests)  # type: ignore[arg-type]
 
 
-def prefill_columns(machine: Machine, engine: Engine, requests: Requests, imbalance_ratio: float) -> Prefill:
+def prefill_columns(machine: Machine, engine: Engine, requests: Requests, work: Serving) -> Prefill:
     """Return every prefill instance, at one to sixteen prompts a pass."""
     columns = instances(machine, PROMPTS, {}, contexts=CONTEXTS)
-    batch = columns.pop("batch")
-    return prefill(engine, Layout(**columns, imbalance_ratio=imbalance_ratio), batch, requests)  # type: ignore[arg-type]
+    batch, uneven = columns.pop("batch"), imbalance_of(machine.spec, work, columns["expert"])
+    return prefill(engine, Layout(**columns, imbalance_ratio=uneven), batch, requests)  # type: ignore[arg-type]
 
 
 def instances(
@@ -188,6 +190,12 @@ def instance_ranks(layout: Layout) -> Num:
     return layout.tensor * layout.context * layout.data * layout.pipeline
 
 
+def decode_ranks(one: Decode) -> Num:
+    """Return the ranks of an instance that decodes, feed-forward ranks with them where those are apart."""
+    more = 0.0 if one.apart is None else one.apart.layout.tensor * one.apart.layout.data
+    return instance_ranks(one.layout) + more
+
+
 def disaggregated(
     machine: Machine,
     work: Serving,
@@ -201,17 +209,22 @@ def disaggregated(
     prompts that it reads, no output.
     """
     decode_all, good = decoding
+    reading = readers(machine, work, requests, prefilling)
+    found: list[Deployment] = []
+    for row in best_by_size(decode_all.layout, decode_all.tokens_per_s_rank, good):
+        one = at_row(decode_all, row)
+        for two, transfer_s in reading:
+            found += split(machine, requests, one, two, transfer_s)
+    return found
+
+
+def readers(machine: Machine, work: Serving, requests: Requests, prefilling: Prefill) -> list[tuple[Prefill, float]]:
+    """Return the best instance of each size that reads prompts in time, and how long its caches travel."""
     transfer = transfer_time(machine, prefilling, requests)
     fits = prefilling.sequences <= slots(machine.engine, prefilling.layout, replace(requests, output_tokens=0.0))
     first = np.asarray(fits & (prefilling.pass_s + transfer <= work.ttft_s))
-    best_decode = best_by_size(decode_all.layout, decode_all.tokens_per_s_rank, good)
-    best_prefill = best_by_size(prefilling.layout, prefilling.tokens_per_s_rank, first)
-    found: list[Deployment] = []
-    for row in best_decode:
-        for other in best_prefill:
-            one, two = at_row(decode_all, row), at_row(prefilling, other)
-            found += split(machine, requests, one, two, float(np.asarray(transfer)[other]))
-    return found
+    rows = best_by_size(prefilling.layout, prefilling.tokens_per_s_rank, first)
+    return [(at_row(prefilling, row), float(np.asarray(transfer)[row])) for row in rows]
 
 
 def best_by_size(layout: Layout, rate: Num, good: Any) -> list[int]:
@@ -225,14 +238,14 @@ def best_by_size(layout: Layout, rate: Num, good: Any) -> list[int]:
 def split(machine: Machine, requests: Requests, one: Decode, two: Prefill, transfer_s: float) -> list[Deployment]:
     """Return the deployment of whole instances whose slower pool is fastest, if both pools fit."""
     ranks = float(machine.ranks_count)
-    decode_ranks, prefill_ranks = float(instance_ranks(one.layout)), float(instance_ranks(two.layout))
-    most = int(min(ranks - decode_ranks, room(machine, prefill_ranks)) // prefill_ranks)
+    decoders, prefill_ranks = float(decode_ranks(one)), float(instance_ranks(two.layout))
+    most = int(min(ranks - decoders, room(machine, prefill_ranks)) // prefill_ranks)
     if most < 1:
         return []
     count = np.arange(1, most + 1, dtype=float)
-    left = np.minimum(ranks - count * prefill_ranks, room(machine, decode_ranks))
-    decode_count = np.floor(left / decode_ranks)
-    decode_rate = decode_count * decode_ranks * float(one.tokens_per_s_rank)
+    left = np.minimum(ranks - count * prefill_ranks, room(machine, decoders))
+    decode_count = np.floor(left / decoders)
+    decode_rate = decode_count * decoders * float(one.tokens_per_s_rank)
     prefill_rate = (
         count * prefill_ranks * float(two.tokens_per_s_rank) * requests.output_tokens / requests.prompt_tokens
     )

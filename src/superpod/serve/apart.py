@@ -1,4 +1,4 @@
-"""Attention and feed-forward on ranks of their own: a batch is cut up, and its parts take turns on both sides.
+"""Attention and feed-forward on ranks of their own (AFD): a batch is cut up, and its parts take turns on both sides.
 
 MegaScale-Infer (arXiv 2504.02263) and Step-3 (arXiv 2507.19427) serve so.
 """
@@ -17,7 +17,8 @@ from superpod.parallel.layout import Layout
 from superpod.result import Num, Term, total
 from superpod.serve.costs import DEFAULTS, Settings, StepCosts, capacity, rising, step_costs
 from superpod.serve.iteration import hosted, layer_part, projection
-from superpod.serve.memory import attention_bytes
+from superpod.serve.memory import ServingMemory, attention_bytes, deeper, feed_forward_bytes, sequence_cache_bytes
+from superpod.serve.steady import Apart, Decode, Requests, held_tokens
 from superpod.workload.phase import Partition, Phase, decode_phase, prefill_phase
 
 
@@ -29,9 +30,9 @@ class Side:
     layout: Layout
 
     @property
-    def ranks_count(self) -> float:
+    def ranks_count(self) -> Num:
         """All ranks of the side."""
-        return float(self.layout.tensor * self.layout.data)
+        return self.layout.tensor * self.layout.data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,29 @@ class Turn:
         return np.maximum(sides, np.maximum(self.there_s, self.back_s))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pipe:
+    """Seconds of all layers: what a step waits for in `waits`, how long each place works in `works`, and the fill.
+
+    Where the pipe is full a layer waits for its slowest place alone, else for each of the four in turn.
+    """
+
+    waits: Turn
+    works: Turn
+    fill_s: Num
+
+    @property
+    def time_s(self) -> Num:
+        """All layers."""
+        return self.waits.chain_s + self.fill_s
+
+
 def disaggregated_costs(
     attention: Side, feed_forward: Side, micro_batches_count: int, settings: Settings = DEFAULTS
 ) -> StepCosts:
     """Return the costs of an instance whose attention groups send every layer's tokens to the ranks of the other side.
 
-    Decode steps cut the batch of each group into m parts that follow each other (`pipe_time`); passes that read prompts
+    Decode steps cut the batch of each group into m parts that follow each other (`pipe`); passes that read prompts
     take the chain, uncut: instances like this one decode, others read. Transfers run over the fabric of the attention
     side, whose pools are taken to be evenly spread over it; the caches are on its ranks alone.
 
@@ -73,10 +91,8 @@ def disaggregated_costs(
     batch, context = tables.batch_count[:, None], tables.context_tokens[None, :]
     shape = (batch.size, context.size)
     phase = decode_phase(batch, context, 1.0 + drafts)
-    draft = drafts * _draft(attention, feed_forward, replace(phase, tokens=phase.sequences)) if drafts else 0.0
-    device = pipe_time(attention, feed_forward, phase, micro_batches_count)
-    device = device + projection(engine, attention.layout, phase)
-    step = hosted(engine, total("decode pass", Term(name="layers", time_s=device)), phase).time_s + draft
+    step = step_term(attention, phase, pipe(attention, feed_forward, phase, micro_batches_count))
+    draft = draft_time(attention, feed_forward, phase, drafts)
     nothing = 0.0 * tables.own_s
     chain = sum(
         (
@@ -86,10 +102,11 @@ def disaggregated_costs(
         ),
         nothing,
     )
+    held = attention_bytes(engine, attention.layout) * deeper(engine.spec, drafts=drafts > 0)
     return replace(
         plain,
         tables=tables._replace(
-            decode_s=rising(step, shape).ravel(),
+            decode_s=rising(step.time_s + draft, shape).ravel(),
             draft_s=rising(draft, shape).ravel(),
             own_s=rising(chain, nothing.shape),
             routed_s=nothing,
@@ -99,27 +116,116 @@ def disaggregated_costs(
             halves_wait_s=nothing,
             expert_frac=0.0,
         ),
-        ranks_count=attention.ranks_count + feed_forward.ranks_count,
+        ranks_count=float(attention.ranks_count + feed_forward.ranks_count),
         groups_together=True,
-        capacity_tokens=capacity(engine, attention.layout, settings, attention_bytes(engine, attention.layout)),
+        capacity_tokens=capacity(engine, attention.layout, settings, held),
     )
 
 
-def pipe_time(attention: Side, feed_forward: Side, phase: Phase, micro_batches_count: int) -> Num:
+def decode_apart(
+    attention: Side, feed_forward: Side, sequences: Num, micro_batches_count: Num, requests: Requests
+) -> Decode:
+    """Return the decode step, TPOT and rate of such an instance, as `steady.decode` does of any other.
+
+    The rate is that of a rank, those of both sides counted.
+    """
+    engine, drafts = attention.engine, requests.draft_tokens
+    context = requests.prompt_tokens + requests.output_tokens / 2.0
+    phase = decode_phase(sequences, context, 1.0 + drafts)
+    found = pipe(attention, feed_forward, phase, micro_batches_count)
+    drafting = Term(name="draft", time_s=draft_time(attention, feed_forward, phase, drafts))
+    term = total("decode step", *step_term(attention, phase, found).parts, drafting)
+    works, head = found.works, projection(engine, attention.layout, phase)
+    tpot = term.time_s / requests.tokens_per_step
+    more = deeper(engine.spec, drafts=drafts > 0)
+    one = sequence_cache_bytes(engine, attention.layout, held_tokens(engine, requests), drafts=drafts > 0)
+    return Decode(
+        layout=attention.layout,
+        sequences=sequences,
+        term=term,
+        tpot_s=tpot,
+        tokens_per_s_rank=sequences
+        * attention.layout.data
+        / (tpot * (attention.ranks_count + feed_forward.ranks_count)),
+        memory=ServingMemory(
+            weights_bytes=attention_bytes(engine, attention.layout) * more, cache_bytes=sequences * one
+        ),
+        apart=Apart(
+            layout=feed_forward.layout,
+            parts_count=micro_batches_count,
+            memory=ServingMemory(
+                weights_bytes=feed_forward_bytes(engine, feed_forward.layout) * more, cache_bytes=0.0 * tpot
+            ),
+            attention_busy_frac=(works.attention_s + head) / term.time_s,
+            feed_forward_busy_frac=works.feed_forward_s / term.time_s,
+            links_busy_frac=(works.there_s + works.back_s) / term.time_s,
+        ),
+    )
+
+
+def step_term(attention: Side, phase: Phase, found: Pipe) -> Term:
+    """Return a decode step without drafts by what it waits for: the pipe, the vocabulary projection, and the host."""
+    engine, waits = attention.engine, found.waits
+    device = total(
+        "decode step",
+        Term(name="attention", time_s=waits.attention_s),
+        Term(name="feed-forward and experts", time_s=waits.feed_forward_s),
+        Term(name="dispatch", time_s=waits.there_s),
+        Term(name="combine", time_s=waits.back_s),
+        Term(name="fill of the pipe", time_s=found.fill_s),
+        Term(name="vocabulary projection", time_s=projection(engine, attention.layout, phase)),
+    )
+    return hosted(engine, device, phase)
+
+
+def draft_time(attention: Side, feed_forward: Side, phase: Phase, drafts: int) -> Num:
+    """Return the time of drafts, one query token a sequence: each a layer like the last and the projection."""
+    if not drafts:
+        return 0.0 * phase.tokens
+    single = replace(phase, tokens=phase.sequences)
+    one = turn(attention, feed_forward, attention.engine.spec.layers[-1], single)
+    return drafts * (one.chain_s + projection(attention.engine, attention.layout, single))
+
+
+def pipe(attention: Side, feed_forward: Side, phase: Phase, micro_batches_count: Num) -> Pipe:
     """Return the time of all layers for a batch that is cut into m parts.
 
     A layer takes max(chain, m slowest): m parts pass the slowest of its four places, and a part comes round no sooner
     than by its chain. The last part then lags by min(chain, m slowest) - slowest: the pipe's fill.
     """
-    m = float(micro_batches_count)
+    m = micro_batches_count
     part = replace(phase, sequences=phase.sequences / m, tokens=phase.tokens / m)
-    spent: Num = 0.0
+    waits = works = Turn(attention_s=0.0, there_s=0.0, feed_forward_s=0.0, back_s=0.0)
     fill: Num = 0.0
     for group in attention.engine.spec.layers:
         one = turn(attention, feed_forward, group, part)
-        spent = spent + group.count * np.maximum(one.chain_s, m * one.slowest_s)
+        waits = _plus(waits, group.count, _waited(one, m))
+        works = _plus(works, group.count * m, one)
         fill = np.minimum(one.chain_s, m * one.slowest_s) - one.slowest_s
-    return spent + fill
+    return Pipe(waits=waits, works=works, fill_s=fill)
+
+
+def pipe_time(attention: Side, feed_forward: Side, phase: Phase, micro_batches_count: Num) -> Num:
+    """Return the time of all layers for a batch that is cut into parts; see `pipe`."""
+    return pipe(attention, feed_forward, phase, micro_batches_count).time_s
+
+
+def _waited(one: Turn, m: Num) -> Turn:
+    """Return what m parts in a layer wait for: m times the slowest place, or a chain that is longer."""
+    slowest = one.slowest_s
+    full = np.asarray(m * slowest >= one.chain_s)
+    left = full
+    found = {}
+    for name in ("attention_s", "feed_forward_s", "there_s", "back_s"):
+        time = getattr(one, name)
+        holds = left & np.asarray(time >= slowest)
+        left = left & ~holds
+        found[name] = np.where(full, np.where(holds, m * slowest, 0.0), time)
+    return Turn(**found)
+
+
+def _plus(one: Turn, times: Num, other: Turn) -> Turn:
+    return Turn(**{name: getattr(one, name) + times * getattr(other, name) for name in one.__dataclass_fields__})
 
 
 def turn(attention: Side, feed_forward: Side, group: LayerGroup, phase: Phase, *, looking: bool = True) -> Turn:
@@ -144,7 +250,7 @@ def _ways(attention: Side, feed_forward: Side, group: LayerGroup, phase: Phase) 
     Bound by the smaller side: each of its ranks takes an equal share of all tokens, one copy for each expert that is
     visited (or one where there are none).
     """
-    fewer = min(attention.ranks_count, feed_forward.ranks_count)
+    fewer = np.minimum(attention.ranks_count, feed_forward.ranks_count)
     tokens = phase.tokens * attention.layout.data / fewer
     engine = attention.engine
     if isinstance(group.ffn, MixtureOfExperts):
@@ -155,12 +261,6 @@ def _ways(attention: Side, feed_forward: Side, group: LayerGroup, phase: Phase) 
     pair = Group(size=2.0, stride=attention.ranks_count)
     one = collective_time("p2p", engine.fabric, pair, tokens * engine.spec.hidden_count * tensor.ELEMENT_BYTES)
     return one, one
-
-
-def _draft(attention: Side, feed_forward: Side, phase: Phase) -> Num:
-    """Return the time of one draft: a layer like the last, and the vocabulary projection."""
-    one = turn(attention, feed_forward, attention.engine.spec.layers[-1], phase)
-    return one.chain_s + projection(attention.engine, attention.layout, phase)
 
 
 def _check(attention: Side, feed_forward: Side, micro_batches_count: int) -> None:

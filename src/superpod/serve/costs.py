@@ -13,7 +13,7 @@ from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.result import Num
 from superpod.serve.iteration import context_time, draft_time, pass_time, projection, token_pass
-from superpod.serve.memory import cache_budget, held_weights_bytes, redundant_bytes, sequence_cache_bytes
+from superpod.serve.memory import cache_budget, held_weights_bytes, sequence_cache_bytes
 from superpod.serve.steady import Requests, even_share
 from superpod.serve.step_tables import PER_OCTAVE, Column, Tables
 from superpod.workload.build import kv_cache_bytes
@@ -63,8 +63,7 @@ class Settings:
     """How an engine was started, where it is not as its release is by default.
 
     `capacity_tokens`: what an engine says it can hold in the caches of a group (its blocks x tokens of a block).
-    `redundant_count`: places of experts of a layer beyond one each. `typical_tokens`: the context at which the cache of
-    layers with windows or states is spread over tokens.
+    `typical_tokens`: the context at which the cache of layers with windows or states is spread over tokens.
     """
 
     draft_tokens: int = 0
@@ -72,7 +71,6 @@ class Settings:
     capacity_tokens: float | None = None
     step_max_tokens: float | None = None
     sequences_max_count: float | None = None
-    redundant_count: int = 0
     typical_tokens: float = 8192.0
 
 
@@ -124,7 +122,6 @@ def capacity(engine: Engine, layout: Layout, settings: Settings, held_bytes: Num
     drafts = settings.draft_tokens > 0
     if held_bytes is None:
         held_bytes = held_weights_bytes(engine, layout, drafts=drafts)
-        held_bytes = held_bytes + redundant_bytes(engine, layout, settings.redundant_count)
     one = sequence_cache_bytes(engine, layout, settings.typical_tokens, drafts=drafts)
     return max(float(cache_budget(engine, held_bytes) / one) * settings.typical_tokens, 0.0)
 

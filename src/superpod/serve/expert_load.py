@@ -54,6 +54,24 @@ def imbalance_ratio(loads: Loads, ranks_count: int, *, redundant_count: int = 0,
     return float(np.mean(np.asarray(fullest) * ranks_count / rows.sum(axis=1)))
 
 
+def in_order_ratio(loads: Loads, ranks_count: int) -> float:
+    """Return the load of the fullest rank over the mean where each expert lies once and in order, averaged over layers.
+
+    With more ranks than experts an expert's visits are shared out evenly: (largest) / (mean of the experts).
+    """
+    rows = np.atleast_2d(np.asarray(loads, dtype=float))
+    count = rows.shape[1]
+    ranks = min(ranks_count, count)
+    held = np.add.reduceat(rows, np.arange(ranks) * count // ranks, axis=1)
+    return float(np.mean(held.max(axis=1) / held.mean(axis=1)))
+
+
+def filled(experts_count: int, ranks_count: int, redundant_count: int) -> int:
+    """Return the redundant places that fill all ranks evenly: ceil((E + r) / e) e - E; none on a single rank."""
+    each = -(-(experts_count + redundant_count) // ranks_count)
+    return each * ranks_count - experts_count if ranks_count > 1 else 0
+
+
 def _fullest(loads: Loads, ranks_count: int, redundant_count: int, placed: bool) -> float:
     """Return the load of the fullest rank of one layer."""
     counts = np.ones(len(loads), dtype=np.int64)

@@ -40,8 +40,9 @@ def serving_memory(
 
 
 def held_weights_bytes(engine: Engine, layout: Layout, *, drafts: bool) -> Num:
-    """Return the weights of one rank, with the layers that draft tokens where they are used."""
-    return weights_bytes(engine.spec, layout, engine.precision) * deeper(engine.spec, drafts=drafts)
+    """Return the weights of one rank: copies of experts with them, and layers that draft tokens where they are used."""
+    held = weights_bytes(engine.spec, layout, engine.precision) + redundant_bytes(engine, layout)
+    return held * deeper(engine.spec, drafts=drafts)
 
 
 def sequence_cache_bytes(engine: Engine, layout: Layout, context_tokens: Num, *, drafts: bool) -> Num:
@@ -80,16 +81,21 @@ def weights_bytes(spec: ModelSpec, layout: Layout, precision: Precision) -> Num:
     return held * stage_frac(spec, layout) + tables / np.minimum(layout.pipeline, 2.0)
 
 
-def redundant_bytes(engine: Engine, layout: Layout, redundant_count: float) -> Num:
-    """Return what a rank holds more where `redundant_count` experts of each layer lie on two ranks or more.
+def redundant_bytes(engine: Engine, layout: Layout) -> Num:
+    """Return what a rank holds more for the engine's redundant places of experts.
 
-    With E experts on e ranks (E + r) / e slots a rank in place of max(E / e, 1).
+    With E experts and r more places on e ranks ceil((E + r) / e) a rank in stead of max(E / e, 1); one rank has no use
+    for copies.
     """
+    redundant = engine.redundant_count
+    if not redundant:
+        return 0.0
     slots: Num = 0.0
     for group in engine.spec.layers:
         if isinstance(group.ffn, MixtureOfExperts):
             count = group.ffn.experts_count
-            more = (count + redundant_count) / layout.expert - np.maximum(count / layout.expert, 1.0)
+            more = np.ceil((count + redundant) / layout.expert) - np.maximum(count / layout.expert, 1.0)
+            more = np.where(np.asarray(layout.expert) > 1.0, more, 0.0)
             one = expert_params(group.ffn, engine.spec.hidden_count) / layout.expert_tensor
             slots = slots + group.count * np.maximum(more, 0.0) * one
     return slots * engine.precision.weight_bytes * stage_frac(engine.spec, layout)
@@ -100,6 +106,12 @@ def attention_bytes(engine: Engine, layout: Layout) -> Num:
     count = count_parameters(engine.spec)
     body = float(count.attention + count.norms) * engine.precision.weight_bytes
     return (body + float(count.embedding + count.output_head) * 2.0) / layout.tensor
+
+
+def feed_forward_bytes(engine: Engine, layout: Layout) -> Num:
+    """Return the weights of a rank that runs feed-forward blocks while others run attention: all that is not theirs."""
+    held = weights_bytes(engine.spec, layout, engine.precision) + redundant_bytes(engine, layout)
+    return held - attention_bytes(engine, layout)
 
 
 def usable_bytes(engine: Engine, held_bytes: Num = 0.0) -> Num:

@@ -14,8 +14,27 @@ from superpod.workload.phase import decode_phase, prefill_phase
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Apart:
+    """The feed-forward ranks of an instance whose attention has ranks of its own (`serve.apart`).
+
+    Every batch is cut into `parts_count` micro-batches. Busy shares are of a decode step: kernels of an attention rank
+    and of a feed-forward rank, and both ways between them.
+    """
+
+    layout: Layout
+    parts_count: Num
+    memory: ServingMemory
+    attention_busy_frac: Num
+    feed_forward_busy_frac: Num
+    links_busy_frac: Num
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Decode:
-    """One decode instance layout at a batch of `sequences` per attention group."""
+    """One decode instance layout at a batch of `sequences` per attention group.
+
+    With feed-forward ranks `apart`, layout and memory are those of attention; the rate is over the ranks of both.
+    """
 
     layout: Layout
     sequences: Num
@@ -23,6 +42,7 @@ class Decode:
     tpot_s: Num
     tokens_per_s_rank: Num
     memory: ServingMemory
+    apart: Apart | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -282,10 +282,11 @@ def test_groups_with_fewer_prompts_spare_the_experts_alone() -> None:
 def test_redundant_experts_take_room_from_caches() -> None:
     """256 experts on 32 ranks and 32 more: a ninth beside 8 on each, 58 layers of 3 x 7,168 x 2,048 bytes."""
     made_by, layout = engine(*R1), Layout(data=32.0, expert=32.0)
-    assert redundant_bytes(made_by, layout, 0.0) == 0.0
-    assert redundant_bytes(made_by, layout, 32.0) == pytest.approx(58 * 3 * 7168 * 2048)
-    assert redundant_bytes(made_by, replace(layout, data=320.0, expert=320.0), 64.0) == 0.0
-    plain, more = (step_costs(made_by, layout, Settings(redundant_count=count)) for count in (0, 32))
+    assert redundant_bytes(made_by, layout) == 0.0
+    some, many = (replace(made_by, redundant_count=count) for count in (32.0, 64.0))
+    assert redundant_bytes(some, layout) == pytest.approx(58 * 3 * 7168 * 2048)
+    assert redundant_bytes(many, replace(layout, data=320.0, expert=320.0)) == 0.0
+    plain, more = (step_costs(one, layout) for one in (made_by, some))
     assert more.capacity_tokens < plain.capacity_tokens
 
 
