@@ -243,7 +243,11 @@ def serving_work(command: Command) -> Command:
             "--tpot", type=DURATION, default="50ms", show_default=True, metavar="TIME", help="Time per output token."
         ),
         click.option(
-            "--mode", type=click.Choice(("auto", "aggregated", "disaggregated")), default="auto", show_default=True
+            "--mode",
+            type=click.Choice(("auto", "aggregated", "disaggregated", "afd")),
+            default="auto",
+            show_default=True,
+            help="Prompts read by pools of their own or not; afd: attention and FFN on ranks of their own too.",
         ),
         click.option(
             "--mtp", type=click.IntRange(min=0), default=0, show_default=True, metavar="N", help="Draft tokens a step."

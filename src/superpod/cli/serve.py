@@ -11,6 +11,7 @@ import click
 
 from superpod.cli import options as shared
 from superpod.cli.deliver import check_places, deliver_report
+from superpod.cli.serve_experts import expert_options, with_experts
 from superpod.cli.serve_options import has_traffic, targeted, traffic_of, traffic_options
 from superpod.plan.scenario import Scenario, Serving
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 @click.option("--prefill-cards", type=shared.COUNT, metavar="N", help="Cards of --prefill-pod; else as catalogued.")
 @shared.machine
 @shared.serving_work
+@expert_options
 @traffic_options
 @shared.common
 def command(model: str, pod: str, **options: Any) -> None:
@@ -36,7 +38,8 @@ def command(model: str, pod: str, **options: Any) -> None:
     With --trace, --rate, --lengths or --concurrency requests come one by one and are simulated: times by percentile,
     how many meet the targets, and why others do not. Ctrl-C ends the run with what was simulated.
     """
-    question = elsewhere(shared.scenario(model, pod, targeted(shared.serving(options), options), options), options)
+    work = with_experts(targeted(shared.serving(options), options), options)
+    question = elsewhere(shared.scenario(model, pod, work, options), options)
     if has_traffic(options):
         question = replace(question, traffic=traffic_of(options))
     check_places(places(options))
@@ -90,9 +93,9 @@ def beside(question: Scenario, options: Mapping[str, Any], catalogue: Catalogue)
         return []
     from superpod.cli.serve_engines import exported
     from superpod.plan.machine import machine
-    from superpod.plan.serve_search import search
+    from superpod.plan.serve_apart import searched
 
     engine, path = options["export"]
     made = machine(catalogue, question)
-    best = search(made, question.work, question.fixed).best
+    best = searched(made, question.work, question.fixed).best
     return [] if best is None else [(path, exported(engine, best, made, question.work, question.model))]

@@ -7,7 +7,7 @@ from superpod.plan.cost_result import RunCost, TokenCost
 from superpod.plan.goodput_work import Left
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving, Training
-from superpod.plan.serve_search import Deployment, instance_ranks
+from superpod.plan.serve_search import Deployment, decode_ranks
 from superpod.plan.train_search import Trained
 
 
@@ -51,9 +51,9 @@ def work_of(
 
 def _decoding(made: Machine, plan: Deployment) -> float | None:
     """Return the share of the cards that decode; None where instances do both."""
-    if plan.mode != "disaggregated":
+    if plan.mode == "aggregated":
         return None
-    return plan.decode_instances * float(instance_ranks(plan.decode.layout)) / made.ranks_count
+    return plan.decode_instances * float(decode_ranks(plan.decode)) / made.ranks_count
 
 
 def token_cost(work: Work, spent: Running, trail: Footprint) -> TokenCost:

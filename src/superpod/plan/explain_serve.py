@@ -5,22 +5,25 @@ from collections.abc import Mapping
 from superpod.errors import InfeasibleError
 from superpod.parallel.layout import Layout
 from superpod.plan.answer import Answer, Repricer, binding_term
+from superpod.plan.explain_apart import gain_words, split_degrees, split_metrics, split_words, without
+from superpod.plan.explain_experts import experts_metrics, of_experts
 from superpod.plan.machine import Machine
 from superpod.plan.measured import measured_note
 from superpod.plan.report import Candidate, Metric, Share
 from superpod.plan.scenario import Serving
-from superpod.plan.serve_search import Deployment, ServeSearch, continuous, instance_ranks, requests_of, search
-from superpod.plan.train_space import experts
+from superpod.plan.serve_apart import searched
+from superpod.plan.serve_search import Deployment, ServeSearch, continuous, decode_ranks, instance_ranks, requests_of
 from superpod.result import Limit
+from superpod.serve.apart import Side, decode_apart
 from superpod.serve.memory import ServingMemory, usable_bytes
-from superpod.serve.steady import Decode, decode, prefill
+from superpod.serve.steady import Decode, Requests, decode, prefill
 from superpod.units import human, percent
 from superpod.workload.phase import Phase, decode_phase, prefill_phase
 
 
 def answer(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) -> tuple[Answer, Repricer]:
     """Search and explain; raise InfeasibleError with the nearest misses where nothing meets memory and targets."""
-    found = search(machine, work, fixed)
+    found = searched(machine, work, fixed)
     if found.best is None:
         raise infeasible(machine, work, found)
     best = found.best
@@ -42,7 +45,7 @@ def repriced(other: Machine, work: Serving, best: Deployment) -> float:
         near = held / (1.0 + best.ttft_s / (work.output_tokens * best.tpot_s))  # Little's law
         _, rate = continuous(other.engine, best.decode.layout, requests, held, near=near)
         return other.ranks_count * float(rate)
-    one = decode(other.engine, best.decode.layout, best.decode.sequences, requests)
+    one = redone(other, best.decode, requests)
     two = prefill(other.engine, best.prefill.layout, best.prefill.sequences, requests)
     # Rank-seconds that one output token costs in both phases; the rate is its reciprocal whichever way ranks are
     # shared.
@@ -50,6 +53,14 @@ def repriced(other: Machine, work: Serving, best: Deployment) -> float:
         two.tokens_per_s_rank
     )
     return other.ranks_count / cost
+
+
+def redone(other: Machine, one: Decode, requests: Requests) -> Decode:
+    """Return the same decode instance on another machine."""
+    if one.apart is None:
+        return decode(other.engine, one.layout, one.sequences, requests)
+    near, far = (Side(engine=other.engine, layout=layout) for layout in (one.layout, one.apart.layout))
+    return decode_apart(near, far, one.sequences, one.apart.parts_count, requests)
 
 
 def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deployment) -> Answer:
@@ -90,32 +101,28 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
                 cure="another card count",
             ),
         ),
-        binding=binding(best, work, memory, held),
+        binding=binding(best, work, memory, held, found.together),
         layout=described(best),
-        runners_up=tuple(
-            Candidate(layout=described(item), value=item.tokens_per_s, why=why_slower(item, best))
-            for item in found.others
+        runners_up=(
+            *(() if found.together is None else without(best, found.together, described(found.together))),
+            *(
+                Candidate(layout=described(item), value=item.tokens_per_s, why=why_slower(item, best))
+                for item in found.others
+            ),
         ),
         considered_count=found.considered_count,
         feasible_count=found.feasible_count,
         cards_used_count=used,
         notes=(
-            "rates at saturation, latencies without queueing" + of_experts(machine, work),
+            "rates at saturation, latencies without queueing; " + of_experts(machine.spec, work)
+            if of_experts(machine.spec, work)
+            else "rates at saturation, latencies without queueing",
             f"{found.too_big_count:,} of {found.considered_count:,} decode plans do not fit memory or hold more than "
             f"the {machine.software.sequences_count:,.0f} requests of the software, "
             f"{found.too_slow_count:,} miss the TPOT target",
             *measured_note(machine.engine, passes(work, best)),
         ),
     )
-
-
-def of_experts(machine: Machine, work: Serving) -> str:
-    """Return what is assumed of the load of experts, where the model has any."""
-    if experts(machine.spec) <= 1:
-        return ""
-    if work.imbalance_ratio == 1.0:
-        return "; experts balanced but drawn at random"
-    return f"; experts drawn at random, the fullest rank liked {work.imbalance_ratio:g} times the mean"
 
 
 def passes(work: Serving, best: Deployment) -> tuple[tuple[str, Layout, Phase], ...]:
@@ -149,13 +156,15 @@ def metrics(machine: Machine, work: Serving, best: Deployment) -> tuple[Metric, 
         Metric(key="ttft_s", label="TTFT (no queue)", value=best.ttft_s, unit="s"),
         Metric(key="sequences", label="requests in decode", value=best.tokens_per_s * best.tpot_s, unit="requests"),
     ]
-    return (*made, *pool_metrics(machine, best)) if best.mode == "disaggregated" else tuple(made)
+    pools = () if best.mode == "aggregated" else pool_metrics(machine, best)
+    return (*made, *pools, *experts_metrics(machine, work, best))
 
 
 def pool_metrics(machine: Machine, best: Deployment) -> tuple[Metric, ...]:
     """Return the rates of each pool and the cards that decode."""
     each = machine.fabric.ranks_per_chip
-    decode_cards = best.decode_instances * float(instance_ranks(best.decode.layout)) / each
+    decode_cards = best.decode_instances * float(decode_ranks(best.decode)) / each
+    apart = best.decode.apart
     return (
         Metric(
             key="decode_tokens_per_s_per_card",
@@ -170,6 +179,7 @@ def pool_metrics(machine: Machine, best: Deployment) -> tuple[Metric, ...]:
             unit="token/s",
         ),
         Metric(key="decode_cards", label="decoding", value=decode_cards, unit="cards"),
+        *(() if apart is None else split_metrics(machine, best, apart)),
     )
 
 
@@ -185,6 +195,13 @@ def memory_pools(machine: Machine, best: Deployment) -> tuple[tuple[str, tuple[S
 
     if best.mode == "aggregated":
         return (("each rank", parts(best.decode.memory)),)
+    if best.decode.apart is not None:
+        named = {
+            "attention rank": best.decode.memory,
+            "feed-forward rank": best.decode.apart.memory,
+            "prefill rank": best.prefill.memory,
+        }
+        return tuple((name, parts(memory)) for name, memory in named.items())
     return (("decode rank", parts(best.decode.memory)), ("prefill rank", parts(best.prefill.memory)))
 
 
@@ -218,7 +235,7 @@ def requests_limit(machine: Machine, best: Deployment) -> Limit:
     )
 
 
-def binding(best: Deployment, work: Serving, memory: Limit, held: Limit) -> str:
+def binding(best: Deployment, work: Serving, memory: Limit, held: Limit, together: Deployment | None = None) -> str:
     """Return what stops a larger batch, then where a decode step's time goes."""
     if float(memory.margin_frac) < 0.08:
         stop = "memory stops a larger batch"
@@ -230,6 +247,8 @@ def binding(best: Deployment, work: Serving, memory: Limit, held: Limit) -> str:
         stop = "the TTFT target stops a larger prefill batch"
     else:
         stop = "no target binds: the balance of the pools and whole instances set the rate"
+    if best.decode.apart is not None:
+        return f"{stop}; {split_words(best.decode, best.decode.apart)}; {gain_words(best, together)}"
     return f"{stop}; {binding_term(best.decode.term, memory)}"
 
 
@@ -237,8 +256,10 @@ def described(best: Deployment) -> Mapping[str, float | str]:
     """Return the deployment for people and JSON."""
     shown: dict[str, float | str] = {"mode": best.mode, "decode_instances": best.decode_instances}
     shown |= {f"decode_{name}": value for name, value in degrees(best.decode.layout).items()}
+    if best.decode.apart is not None:
+        shown |= split_degrees(best.decode, best.decode.apart)
     shown["decode_batch_per_group"] = float(best.decode.sequences)
-    if best.mode == "disaggregated":
+    if best.mode != "aggregated":
         shown["prefill_instances"] = best.prefill_instances
         shown |= {f"prefill_{name}": value for name, value in degrees(best.prefill.layout).items()}
         shown["prefill_prompts_per_pass"] = float(best.prefill.sequences)
@@ -256,7 +277,7 @@ def degrees(layout: Layout) -> dict[str, float]:
 def used_ranks(best: Deployment) -> float:
     """Return the ranks that the instances of both pools occupy."""
     prefill_ranks = best.prefill_instances * float(instance_ranks(best.prefill.layout))
-    return best.decode_instances * float(instance_ranks(best.decode.layout)) + prefill_ranks
+    return best.decode_instances * float(decode_ranks(best.decode)) + prefill_ranks
 
 
 def why_slower(item: Deployment, best: Deployment) -> str:

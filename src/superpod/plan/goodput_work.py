@@ -11,7 +11,7 @@ from superpod.catalog.provenance import UsedFact
 from superpod.plan.band import shares
 from superpod.plan.goodput_subject import GoodputQuestion, Subject, best_policy, moved, priced, subject_of
 from superpod.plan.machine import Machine
-from superpod.plan.serve_search import Deployment, instance_ranks
+from superpod.plan.serve_search import Deployment, decode_ranks, instance_ranks
 from superpod.plan.spread import Moved
 from superpod.plan.train_search import Trained
 from superpod.reliability import domains as failing
@@ -64,8 +64,8 @@ def failing_of(
 
 def instances(made: Machine, plan: Deployment) -> tuple[float, ...]:
     """Return the cards of an instance of each pool."""
-    layouts = [plan.decode.layout] + ([plan.prefill.layout] if plan.mode == "disaggregated" else [])
-    return tuple(float(instance_ranks(layout)) / made.fabric.ranks_per_chip for layout in layouts)
+    sizes = [decode_ranks(plan.decode)] + ([] if plan.mode == "aggregated" else [instance_ranks(plan.prefill.layout)])
+    return tuple(float(size) / made.fabric.ranks_per_chip for size in sizes)
 
 
 def _training(subject: Subject, asked: GoodputQuestion) -> Failing:

@@ -12,9 +12,10 @@ from superpod.parallel.layout import Layout
 from superpod.plan.explain_serve import passes, used_ranks
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving, Training
-from superpod.plan.serve_search import Deployment, instance_ranks
+from superpod.plan.serve_search import Deployment, decode_ranks, instance_ranks
 from superpod.plan.train_search import Trained
 from superpod.result import Term
+from superpod.serve.steady import Apart, Decode
 from superpod.workload.build import head, layer
 from superpod.workload.op import ATTENTION, DECODE_ATTENTION, ELEMENTWISE, GEMM, Op, backward
 from superpod.workload.phase import Phase, training_phase
@@ -181,6 +182,8 @@ def serving_loads(machine: Machine, work: Serving, best: Deployment) -> tuple[Lo
     steps = dict(zip(("decode", "prefill"), passes(work, best), strict=True))
     terms = {"decode": best.decode.term, "prefill": best.prefill.term}
     made = {name: _pass_activities(machine.engine, *steps[name][1:], terms[name]) for name in steps}
+    if best.decode.apart is not None:
+        made["decode"] = apart_activities(machine.engine, best.decode, best.decode.apart, steps["decode"][-1])
     chips = used_ranks(best) / machine.fabric.ranks_per_chip
     idle = idle_load(machine.cards_count - chips, 1.0)
     if best.mode == "aggregated":
@@ -190,13 +193,35 @@ def serving_loads(machine: Machine, work: Serving, best: Deployment) -> tuple[Lo
         )
         return (Load(name="decode and prefill in turn", chips_count=chips, activities=mixed), *idle)
     each = machine.fabric.ranks_per_chip
-    decode = best.decode_instances * float(instance_ranks(best.decode.layout)) / each
+    decode = best.decode_instances * float(decode_ranks(best.decode)) / each
     prefill = best.prefill_instances * float(instance_ranks(best.prefill.layout)) / each
     return (
         Load(name="decode pool", chips_count=decode, activities=made["decode"]),
         Load(name="prefill pool", chips_count=prefill, activities=made["prefill"]),
         *idle,
     )
+
+
+def apart_activities(engine: Engine, one: Decode, apart: Apart, phase: Phase) -> tuple[Activity, ...]:
+    """Return a decode step of the mean chip of both sides: attention on its ranks, feed-forward on the others.
+
+    What all ranks do in a step over all ranks: the shares of chips were fitted to means like these.
+    """
+    near, far = float(one.layout.tensor * one.layout.data), float(apart.layout.tensor * apart.layout.data)
+    groups = float(one.layout.data / apart.layout.data)
+    there = replace(phase, sequences=phase.sequences * groups, tokens=phase.tokens * groups)
+    sides = ((one.layout, phase, near), (apart.layout, there, far))
+    parts = [replace(layout.partition, sequence_parallel=False) for layout, _, _ in sides]
+    mean = [ranks / (near + far) for _, _, ranks in sides]
+    every = Sums().plus(sums(engine, head(engine.spec, phase, parts[0], engine.precision)), mean[0])
+    for group in engine.spec.layers:
+        attention, other = (
+            layer(engine.spec, group, side[1], part, engine.precision) for side, part in zip(sides, parts, strict=True)
+        )
+        every = every.plus(sums(engine, attention.attention), float(group.count) * mean[0])
+        every = every.plus(sums(engine, other.ffn), float(group.count) * mean[1])
+    waited = float(apart.links_busy_frac * one.term.time_s)
+    return (decode_activity(every, float(one.term.time_s), waited, routed=is_routed(engine.spec)),)
 
 
 def _scaled(item: Activity, share: float, of: tuple[Activity, ...]) -> Activity:

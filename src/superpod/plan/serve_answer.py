@@ -8,6 +8,8 @@ from itertools import islice
 from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError
 from superpod.plan.band import log_spread, shares
+from superpod.plan.explain_apart import split_notes
+from superpod.plan.explain_experts import experts_metrics, of_experts
 from superpod.plan.explain_serve import described, used_ranks
 from superpod.plan.grounds import facts_hash, no_tables, notes, package_version
 from superpod.plan.machine import Machine, machine
@@ -186,7 +188,12 @@ def report(
         traffic=asked.description,
         headline=Metric(key="met_frac", label="requests within both targets", value=found.met_frac, unit=""),
         band=(min(*band, found.met_frac), max(*band, found.met_frac)),
-        metrics=(*rates_of(asked, found), *energy(asked, found), *money.metrics),
+        metrics=(
+            *rates_of(asked, found),
+            *experts_metrics(made, work, best.found),
+            *energy(asked, found),
+            *money.metrics,
+        ),
         outcome=found,
         slow=slow,
         quick=quick,
@@ -197,7 +204,13 @@ def report(
         sweep=rates,
         harm=None,
         facts=(*made.facts, *money.facts),
-        notes=(*said(asked, found), *notes(made), *no_tables(made, asked.scenario), *filter(None, (money.note,))),
+        notes=(
+            *split_notes(made, work, best.found),
+            *said(asked, found),
+            *notes(made),
+            *no_tables(made, asked.scenario),
+            *filter(None, (money.note,)),
+        ),
         catalogue_hash=facts_hash(made),
         version=package_version(),
     )
@@ -249,9 +262,7 @@ def energy(asked: Question, found: Outcome) -> tuple[Metric, ...]:
 def said(asked: Question, found: Outcome) -> tuple[str, ...]:
     """Return what a reader must know of the simulation."""
     spoken = [
-        "experts balanced but drawn at random"
-        if asked.work.imbalance_ratio == 1.0
-        else f"experts drawn at random, the fullest rank liked {asked.work.imbalance_ratio:g} times the mean",
+        *filter(None, (of_experts(asked.made.spec, asked.work),)),
         "energy: maximum power while an instance is busy, nothing while it is idle: an estimate",
         "cost: of the whole machine, busy or idle, over the tokens that this traffic has",
     ]

@@ -12,7 +12,19 @@ from superpod.parallel.layout import Layout
 from superpod.plan.expert_balance import imbalance_of
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving
-from superpod.plan.serve_search import BATCHES, Deployment, decode_ranks, readers, split
+from superpod.plan.serve_search import (
+    BATCHES,
+    Deployment,
+    ServeSearch,
+    check_imbalance,
+    decode_ranks,
+    other_kinds,
+    prefill_columns,
+    readers,
+    requests_of,
+    search,
+    split,
+)
 from superpod.plan.train_space import Columns, experts, heads, keep
 from superpod.result import Num, at_row
 from superpod.serve.apart import Side, decode_apart
@@ -27,6 +39,36 @@ OF_EXPERTS = (0.25, 0.5, 1.0, 1.125, 1.25)
 MOST_TENSOR = 8.0
 """Ranks that split one attention group, or the feed-forward blocks of a dense model."""
 PINS = ("tensor", "data", "expert", "batch")
+
+
+def searched(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) -> ServeSearch:
+    """Search the mode that is asked for: with attention apart, the best deployment without stands beside it."""
+    if work.mode != "afd":
+        return search(machine, work, fixed)
+    check_imbalance(machine, work)
+    requests = requests_of(work)
+    columns = apart_columns(machine, machine.engine, requests, work, fixed)
+    found = apart(machine, work, requests, columns, prefill_columns(machine, machine.engine, requests, work))
+    found.sort(key=lambda item: -item.tokens_per_s)
+    fits, quick = held(machine, requests, columns), np.asarray(columns.tpot_s <= work.tpot_s)
+    smallest, fastest = (
+        at_row(columns, tuple(int(axis) for axis in np.unravel_index(int(np.argmin(size)), fits.shape)))
+        for size in (
+            np.broadcast_to(columns.memory.total_bytes, fits.shape),
+            np.where(fits, columns.tpot_s, np.inf),
+        )
+    )
+    return ServeSearch(
+        best=found[0] if found else None,
+        others=other_kinds(found),
+        considered_count=fits.size,
+        feasible_count=int(np.sum(fits & quick)),
+        too_big_count=int(np.sum(~fits)),
+        too_slow_count=int(np.sum(fits & ~quick)),
+        smallest=smallest,
+        fastest=fastest if fits.any() else None,
+        together=search(machine, replace(work, mode="auto"), {}).best,
+    )
 
 
 def apart_columns(
@@ -130,8 +172,8 @@ def apart(
     machine: Machine, work: Serving, requests: Requests, columns: Decode, prefilling: Prefill
 ) -> list[Deployment]:
     """Return the best deployments: for splits that no smaller one beats a rank, the best pool that reads prompts."""
-    good, rate = in_time(machine, work, requests, columns), columns.tokens_per_s_rank
-    score = np.where(good, rate, -np.inf)
+    good = held(machine, requests, columns) & np.asarray(columns.tpot_s <= work.tpot_s)
+    score = np.where(good, columns.tokens_per_s_rank, -np.inf)
     best = score.reshape(len(score), -1).max(axis=1)
     size = np.asarray(decode_ranks(columns)).reshape(-1)
     found: list[Deployment] = []
@@ -148,8 +190,9 @@ def apart(
     return [replace(item, mode="afd") for item in found]
 
 
-def in_time(machine: Machine, work: Serving, requests: Requests, columns: Decode) -> Any:
-    """Return which splits hold their batch, cut it into parts of a request or more, and meet the TPOT target."""
+def held(machine: Machine, requests: Requests, columns: Decode) -> Any:
+    """Return which splits can hold their batch and cut it into parts of a request or more."""
     room = _room(machine.engine, columns.layout, requests)
     parts = 1.0 if columns.apart is None else columns.apart.parts_count
-    return np.asarray((columns.sequences <= room) & (columns.sequences >= parts) & (columns.tpot_s <= work.tpot_s))
+    fits = (columns.sequences <= room) & (columns.sequences >= parts)
+    return np.broadcast_to(fits, np.shape(columns.tpot_s))

@@ -1,6 +1,6 @@
 """Deployments to simulate: those that the steady state finds around its optimum, or the one that is given."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -8,7 +8,10 @@ import numpy as np
 
 from superpod.errors import ScenarioError
 from superpod.parallel.layout import Layout
+from superpod.plan.expert_balance import imbalance_of
 from superpod.plan.scenario import GivenPool, Serving
+from superpod.plan.serve_apart import apart as split_pools
+from superpod.plan.serve_apart import apart_columns
 from superpod.plan.serve_fleet import Workshop
 from superpod.plan.serve_search import (
     BATCHES,
@@ -18,6 +21,7 @@ from superpod.plan.serve_search import (
     check_imbalance,
     continuous,
     decode_columns,
+    decode_ranks,
     disaggregated,
     instance_ranks,
     prefill_columns,
@@ -44,6 +48,8 @@ def candidates(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment
     machine, work = shop.machine, shop.work
     if shop.traffic.pools:
         return [given(shop)]
+    if work.mode == "afd":
+        return split_sides(shop, fixed)
     check_fixed(fixed)
     check_imbalance(machine, work)
     requests = requests_of(work)
@@ -58,6 +64,23 @@ def candidates(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment
         asked = replace(work, ttft_s=work.ttft_s * first, tpot_s=work.tpot_s * each)
         offered = pinned if shop.traffic.pools_cards else deployments
         found += varied(sorted(offered(shop, asked, priced_columns), key=lambda item: -item.tokens_per_s))
+    return distinct(found)
+
+
+def split_sides(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment]:
+    """Return deployments with attention and feed-forward on ranks of their own, around their optimum."""
+    machine, work = shop.machine, shop.work
+    check_imbalance(machine, work)
+    requests = requests_of(work)
+    columns = apart_columns(machine, machine.engine, requests, work, fixed)
+    reading = prefill_columns(machine, machine.engine, requests, work)
+    found: list[Deployment] = []
+    for first, each in AROUND:
+        asked = replace(work, ttft_s=work.ttft_s * first, tpot_s=work.tpot_s * each)
+        offered = split_pools(machine, asked, requests, columns, reading)
+        if shop.traffic.pools_cards:
+            offered = list(in_pools(shop, offered))
+        found += varied(sorted(offered, key=lambda item: -item.tokens_per_s))
     return distinct(found)
 
 
@@ -86,11 +109,16 @@ def deployments(shop: Workshop, work: Serving, priced: Columns) -> Iterator[Depl
 
 def pinned(shop: Workshop, work: Serving, priced: Columns) -> Iterator[Deployment]:
     """Yield the deployments of the steady state with as many instances as the pinned pools have room for."""
+    yield from in_pools(shop, deployments(shop, replace(work, mode="disaggregated"), priced))
+
+
+def in_pools(shop: Workshop, offered: Iterable[Deployment]) -> Iterator[Deployment]:
+    """Yield deployments with as many instances as the pinned pools have room for."""
     each = shop.machine.fabric.ranks_per_chip
     cards = shop.traffic.pools_cards or (0, 0)
-    for found in deployments(shop, replace(work, mode="disaggregated"), priced):
+    for found in offered:
         read = cards[0] * each // float(instance_ranks(found.prefill.layout))
-        decode = cards[1] * each // float(instance_ranks(found.decode.layout))
+        decode = cards[1] * each // float(decode_ranks(found.decode))
         if read and decode:
             yield replace(found, prefill_instances=float(read), decode_instances=float(decode))
 
@@ -113,7 +141,8 @@ def distinct(found: list[Deployment]) -> list[Deployment]:
     kept = []
     for item in found:
         key: tuple[Any, ...] = (item.mode, item.decode.layout, item.decode_instances, item.prefill_instances)
-        key += (item.prefill.layout,) if item.mode == "disaggregated" else ()
+        key += (item.decode.apart and item.decode.apart.layout, item.decode.apart and item.decode.apart.parts_count)
+        key += () if item.mode == "aggregated" else (item.prefill.layout,)
         if key not in seen:
             seen.add(key)
             kept.append(item)
@@ -133,7 +162,7 @@ def given(shop: Workshop) -> Deployment:
             where="deployment",
             hint="one pool that does both, or one that reads prompts and one that decodes",
         )
-    ranks = sum(pool.instances_count * float(instance_ranks(layout_of(shop.work, pool))) for pool in pools.values())
+    ranks = sum(pool.instances_count * float(instance_ranks(layout_of(shop, pool))) for pool in pools.values())
     if ranks > shop.machine.ranks_count:
         raise ScenarioError(
             f"instances of {ranks:,.0f} ranks; the machine has {shop.machine.ranks_count:,}",
@@ -145,15 +174,16 @@ def given(shop: Workshop) -> Deployment:
     return given_apart(shop, pools["decode"], pools["prefill"])
 
 
-def layout_of(work: Serving, pool: GivenPool) -> Layout:
+def layout_of(shop: Workshop, pool: GivenPool) -> Layout:
     """Return the layout of an instance."""
-    return Layout(**pool.layout, imbalance_ratio=work.imbalance_ratio)  # type: ignore[arg-type]  # numbers by name
+    uneven = imbalance_of(shop.machine.spec, shop.work, pool.layout.get("expert", 1.0))
+    return Layout(**pool.layout, imbalance_ratio=float(uneven))  # type: ignore[arg-type]  # numbers by name
 
 
 def batch_of(shop: Workshop, pool: GivenPool) -> Decode:
     """Return the decode step of the largest batch that fits and is in time; else of one sequence."""
     machine, requests = shop.machine, requests_of(shop.work)
-    layout = layout_of(shop.work, pool)
+    layout = layout_of(shop, pool)
     batches = np.asarray(BATCHES)
     made = decode(machine.engine, layout, batches, requests)
     most = np.inf if pool.sequences_max_count is None else pool.sequences_max_count / float(layout.pipeline)
@@ -166,7 +196,7 @@ def batch_of(shop: Workshop, pool: GivenPool) -> Decode:
 def given_together(shop: Workshop, pool: GivenPool) -> Deployment:
     """Return instances that do both."""
     machine, requests = shop.machine, requests_of(shop.work)
-    one, layout = batch_of(shop, pool), layout_of(shop.work, pool)
+    one, layout = batch_of(shop, pool), layout_of(shop, pool)
     state, rate = continuous(machine.engine, layout, requests, one.sequences)
     return Deployment(
         mode="aggregated",
@@ -186,8 +216,8 @@ def given_apart(shop: Workshop, decoding: GivenPool, reading: GivenPool) -> Depl
     """Return pools that read prompts and decode apart."""
     requests = requests_of(shop.work)
     one = batch_of(shop, decoding)
-    two = prefill(shop.machine.engine, layout_of(shop.work, reading), 1.0, requests)
-    ranks = [pool.instances_count * float(instance_ranks(layout_of(shop.work, pool))) for pool in (decoding, reading)]
+    two = prefill(shop.machine.engine, layout_of(shop, reading), 1.0, requests)
+    ranks = [pool.instances_count * float(instance_ranks(layout_of(shop, pool))) for pool in (decoding, reading)]
     per_prompt = requests.output_tokens / requests.prompt_tokens
     return Deployment(
         mode="disaggregated",

@@ -5,12 +5,13 @@ from dataclasses import dataclass
 
 from superpod.errors import InfeasibleError
 from superpod.plan.explain_serve import described, infeasible
+from superpod.plan.serve_apart import searched
 from superpod.plan.serve_candidates import candidates
 from superpod.plan.serve_fleet import Workshop
 from superpod.plan.serve_operations import scalable
 from superpod.plan.serve_result import Outcome, Trial
 from superpod.plan.serve_run import Targets, outcome, targets_of
-from superpod.plan.serve_search import Deployment, search
+from superpod.plan.serve_search import Deployment
 from superpod.serve.simulation.fleet import Fleet
 from superpod.traffic.requests import Trace
 
@@ -82,13 +83,13 @@ def rounds(shop: Workshop, offered: list[Deployment], sample: Trace, told: Told 
 def nothing(shop: Workshop, fixed: dict[str, float | str]) -> InfeasibleError:
     """Return the error for traffic whose mean request no deployment serves in time."""
     pools = shop.traffic.pools_cards
-    if pools is not None and search(shop.machine, shop.work, fixed).best is not None:
+    if pools is not None and searched(shop.machine, shop.work, fixed).best is not None:
         return InfeasibleError(
             f"no instances of pools of {pools[0]:,} and {pools[1]:,} cards come near the targets",
             where="--disaggregate",
             hint="larger pools, looser targets (--slo), or leave the pools to the search",
         )
-    return infeasible(shop.machine, shop.work, search(shop.machine, shop.work, fixed))
+    return infeasible(shop.machine, shop.work, searched(shop.machine, shop.work, fixed))
 
 
 def trial(item: Tried) -> Trial:

@@ -13,6 +13,7 @@ from superpod.plan.scenario import Serving, Traffic
 from superpod.plan.serve_failures import hits, mishaps, pricing
 from superpod.plan.serve_operations import disk_store, run_so, swap_link
 from superpod.plan.serve_search import Deployment, instance_ranks
+from superpod.serve.apart import Side, disaggregated_costs
 from superpod.serve.costs import Settings, StepCosts, scaled, step_costs
 from superpod.serve.simulation.fleet import Fleet, Link, Order, Pool, Preemption, Prefixes, Router, Store
 
@@ -36,17 +37,14 @@ class Workshop:
     engine: str = "auto"
     has_prefixes: bool = False
     known: dict[tuple[Layout, str], StepCosts] = field(default_factory=dict)
+    known_apart: dict[tuple[Layout, Layout, int], StepCosts] = field(default_factory=dict)
 
     def costs(self, layout: Layout, mode: str) -> StepCosts:
         """Return what the steps of an instance of a kind (`aggregated`, `prefill`, `decode`) cost."""
         given = next((pool for pool in self.traffic.pools if pool.mode == mode), None)
         key = (layout, mode if given else "")
         if key not in self.known:
-            settings = Settings(
-                draft_tokens=self.work.draft_tokens,
-                acceptance_frac=self.work.acceptance_frac,
-                typical_tokens=self.work.prompt_tokens + self.work.output_tokens / 2.0,
-            )
+            settings = self.settings()
             if given is not None:
                 settings = replace(
                     settings,
@@ -56,6 +54,25 @@ class Workshop:
                 )
             self.known[key] = step_costs(self.machine.engine, layout, settings)
         return self.known[key]
+
+    def settings(self) -> Settings:
+        """Return how the engine is started."""
+        return Settings(
+            draft_tokens=self.work.draft_tokens,
+            acceptance_frac=self.work.acceptance_frac,
+            typical_tokens=self.work.prompt_tokens + self.work.output_tokens / 2.0,
+        )
+
+    def decode_costs(self, found: Deployment) -> StepCosts:
+        """Return what steps cost where others read prompts; feed-forward may have ranks of its own."""
+        one = found.decode
+        if one.apart is None:
+            return self.costs(one.layout, "decode")
+        layouts, parts = (one.layout, one.apart.layout), round(float(one.apart.parts_count))
+        if (*layouts, parts) not in self.known_apart:
+            near, far = (Side(engine=self.machine.engine, layout=layout) for layout in layouts)
+            self.known_apart[*layouts, parts] = disaggregated_costs(near, far, parts, self.settings())
+        return self.known_apart[*layouts, parts]
 
     def fleet(self, found: Deployment, *, slower: float = 1.0, whole: bool = False) -> Fleet:
         """Return a deployment's fleet: steps take `slower` times as long as predicted.
@@ -72,7 +89,7 @@ class Workshop:
             read = self.pool(found.prefill.layout, "prefill", found.prefill_instances, slower)
             made = Fleet(
                 pool=read,
-                decode=self.pool(found.decode.layout, "decode", found.decode_instances, slower),
+                decode=self.decoders(found, slower),
                 transfer=transfer_link(self.machine, found, self.work, read.costs.token_bytes),
                 swap=self.swap(found),
                 prefixes=self.prefixes(found.prefill.layout),
@@ -110,9 +127,18 @@ class Workshop:
             return None
         return swap_link(self.machine, found.decode.layout, peer_link(self.machine, found.decode.layout).latency_s)
 
+    def decoders(self, found: Deployment, slower: float) -> Pool:
+        """Return the instances that decode for others."""
+        if found.decode.apart is None:
+            return self.pool(found.decode.layout, "decode", found.decode_instances, slower)
+        return self.equal(self.decode_costs(found), found.decode_instances, slower)
+
     def pool(self, layout: Layout, mode: str, instances: float, slower: float) -> Pool:
+        """Return equal instances of a layout."""
+        return self.equal(self.costs(layout, mode), instances, slower)
+
+    def equal(self, costs: StepCosts, instances: float, slower: float) -> Pool:
         """Return equal instances."""
-        costs = self.costs(layout, mode)
         if slower != 1.0:
             costs = replace(costs, tables=scaled(costs.tables, slower))
         return Pool(
@@ -130,10 +156,10 @@ class Workshop:
 
     def can_hold(self, found: Deployment, longest_tokens: int) -> bool:
         """Return whether every pool could hold the longest request alone."""
-        held = [(found.decode.layout, "aggregated")]
-        if found.mode == "disaggregated":
-            held = [(found.decode.layout, "decode"), (found.prefill.layout, "prefill")]
-        return all(self.costs(*pool).capacity_tokens > longest_tokens for pool in held)
+        if found.mode == "aggregated":
+            return self.costs(found.decode.layout, "aggregated").capacity_tokens > longest_tokens
+        held = (self.decode_costs(found), self.costs(found.prefill.layout, "prefill"))
+        return all(costs.capacity_tokens > longest_tokens for costs in held)
 
 
 def transfer_link(machine: Machine, found: Deployment, work: Serving, token_bytes: float) -> Link:

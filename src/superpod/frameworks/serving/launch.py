@@ -58,6 +58,8 @@ def pools_of(
     the batch of each of its stages. Where ranks do not divide the experts of `spec`, as many are held twice as fill
     them up. The share of memory is left to the engine where its own is a share of something else.
     """
+    if deployment.decode.apart is not None:
+        raise unsupported(engine, "mode", deployment.mode, "aggregated and disaggregated")
     drafts = 1 + work.draft_tokens
     tokens = work.prompt_tokens + work.output_tokens + work.draft_tokens
     held = whole(engine, "batch", deployment.decode.sequences)
