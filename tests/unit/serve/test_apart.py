@@ -11,10 +11,12 @@ from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving
-from superpod.serve.apart import Side, disaggregated_costs, pipe_time, turn
+from superpod.result import at_row
+from superpod.serve.apart import Side, decode_apart, disaggregated_costs, pipe, pipe_time, turn
 from superpod.serve.costs import Settings, step_costs
 from superpod.serve.host import host_time
 from superpod.serve.iteration import projection
+from superpod.serve.steady import Requests, decode
 from superpod.serve.step_tables import decode_step, listed, mixed_step, prompt_pass, read_chunk
 from superpod.workload.phase import decode_phase
 
@@ -102,3 +104,63 @@ def test_what_cannot_be_is_refused() -> None:
         disaggregated_costs(Side(engine=R1, layout=Layout(data=8.0, pipeline=2.0)), EXPERTS, 2)
     with pytest.raises(ScenarioError, match="0 parts"):
         disaggregated_costs(ATTENTION, EXPERTS, 0)
+
+
+@pytest.mark.parametrize("batch", [8.0, 96.0])
+@pytest.mark.parametrize("parts", [1, 2, 4])
+def test_a_step_is_never_shorter_than_what_either_side_works(batch: float, parts: int) -> None:
+    found = pipe(ATTENTION, EXPERTS, decode_phase(batch, 4000.0, 2.0), parts)
+    works = found.works
+    assert found.time_s >= max(works.attention_s, works.feed_forward_s, works.there_s, works.back_s)
+    waits = found.waits
+    shares = waits.attention_s + waits.feed_forward_s + waits.there_s + waits.back_s + found.fill_s
+    assert found.time_s == pytest.approx(shares, rel=1e-12)
+
+
+def test_equal_sides_on_links_without_cost_make_the_ideal_pipe() -> None:
+    """No transfers and F ranks for which A = F: two parts keep both sides busy, but for the last part's fill."""
+    free = replace(R1, fabric=replace(R1.fabric, ideal=True))
+    groups, group = np.arange(1.0, 1025.0), R1.spec.layers[-1]
+    far = Side(engine=free, layout=Layout(data=256.0, expert=256.0))
+    phase = decode_phase(64.0, 2000.0, 1.0)
+    half = replace(phase, sequences=32.0, tokens=32.0)
+    one = turn(Side(engine=free, layout=Layout(data=groups)), far, group, half)
+    equal = groups[np.argmin(np.abs(one.attention_s / one.feed_forward_s - 1.0))]
+    near = Side(engine=free, layout=Layout(data=float(equal)))
+    found = pipe(near, far, phase, 2)
+    sides = turn(near, far, group, half)
+    assert sides.there_s == sides.back_s == 0.0
+    assert sides.attention_s == pytest.approx(sides.feed_forward_s, rel=0.02)
+    assert found.works.attention_s / found.time_s > 0.95
+    assert found.works.feed_forward_s / found.time_s > 0.9  # the first layers are dense and shorter
+
+
+def test_weights_lie_on_one_side_or_the_other() -> None:
+    """At one rank an attention group both sides together hold what a rank of both holds; caches lie with attention."""
+    requests = Requests(prompt_tokens=4000.0, output_tokens=1000.0, draft_tokens=0, acceptance_frac=0.0)
+    split = decode_apart(ATTENTION, EXPERTS, 32.0, 2.0, requests)
+    whole = decode(R1, Layout(data=128.0, expert=128.0), 32.0, requests)
+    assert split.apart is not None
+    held = split.memory.weights_bytes + split.apart.memory.weights_bytes
+    assert held == pytest.approx(whole.memory.weights_bytes, rel=1e-12)
+    assert split.apart.memory.cache_bytes == 0.0
+    assert split.memory.cache_bytes == pytest.approx(whole.memory.cache_bytes, rel=1e-12)
+
+
+def test_columns_are_priced_like_single_splits() -> None:
+    requests = Requests(prompt_tokens=4000.0, output_tokens=1000.0, draft_tokens=1, acceptance_frac=0.7)
+    near = Side(engine=R1, layout=Layout(data=np.array([96.0, 192.0])[:, None, None]))
+    far = np.array([64.0, 128.0])[:, None, None]
+    columns = decode_apart(
+        near,
+        Side(engine=R1, layout=Layout(data=far, expert=far)),
+        np.array([16.0, 64.0])[:, None],
+        np.array([1.0, 3.0]),
+        requests,
+    )
+    one = decode_apart(ATTENTION, EXPERTS, 64.0, 3.0, requests)
+    found = at_row(columns, (1, 1, 1))
+    assert found.tpot_s == pytest.approx(one.tpot_s, rel=1e-12)
+    assert found.tokens_per_s_rank == pytest.approx(64.0 * 192.0 / (320.0 * one.tpot_s), rel=1e-12)
+    assert found.term.time_s == pytest.approx(sum(leaf.time_s for leaf in found.term.leaves()), rel=1e-12)
+    assert found.apart.attention_busy_frac == pytest.approx(one.apart.attention_busy_frac, rel=1e-12)
