@@ -27,6 +27,9 @@ OUTCOMES: dict[str, tuple[str, Tone]] = {
 }
 
 
+ANSWERS: dict[str, Tone] = {"yes": "good", "no": "bad", "refused": "faint"}
+
+
 @click.command("claims", short_help="Published claims recomputed, each with a verdict.")
 @click.argument("claim", required=False, metavar="[ID]")
 @click.option("--details", is_flag=True, help="Show every claim's arithmetic below the table.")
@@ -43,7 +46,8 @@ def command(claim: str | None, details: bool, **options: Any) -> None:
             raise UnknownNameError("claim", claim, [verdict.id for verdict in verdicts])
         verdicts = chosen
     sources = catalogue.sources()
-    cited = {verdict.source: sources[verdict.source] for verdict in verdicts if verdict.source in sources}
+    named = [name for verdict in verdicts for name in (verdict.source, *(one.source for one in verdict.pods))]
+    cited = {name: sources[name] for name in named if name in sources}
     deliver(
         "claims",
         {"verdicts": verdicts, "sources": cited},
@@ -110,7 +114,34 @@ def claim_section(verdict: Verdict, sources: Mapping[str, Source]) -> Section:
         ("because", verdict.because),
     )
     columns = (Column(label="item"), Column(label="content", wraps=True))
-    return Section(title=verdict.id, blocks=(Table(title="", columns=columns, rows=rows, compact=True),))
+    told = Table(title="", columns=columns, rows=rows, compact=True)
+    return Section(title=verdict.id, blocks=(told, *pods_table(verdict, sources)))
+
+
+def pods_table(verdict: Verdict, sources: Mapping[str, Source]) -> tuple[Block, ...]:
+    """Return the answers pod by pod; nothing where the claim is of one thing."""
+    if not verdict.pods:
+        return ()
+    columns = (
+        Column(label="pod", wraps=True),
+        Column(label="published", right=True),
+        Column(label="by its parts", right=True),
+        Column(label="answer"),
+        Column(label="source", wraps=True),
+        Column(label="note", wraps=True),
+    )
+    rows = tuple(
+        (
+            one.pod,
+            amount(one.published, verdict.unit),
+            amount(one.computed, verdict.unit),
+            Cell(text=one.answer, tone=ANSWERS.get(one.answer.split(",")[0], "plain")),
+            Cell(text=sources[one.source].title, url=sources[one.source].url) if one.source in sources else one.source,
+            one.because,
+        )
+        for one in verdict.pods
+    )
+    return (Table(title="Pod by pod", columns=columns, rows=rows),)
 
 
 def amount(value: float | None, unit: str) -> str:

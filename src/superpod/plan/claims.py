@@ -3,7 +3,7 @@
 from superpod.catalog.claim import Claim
 from superpod.catalog.load import Catalogue
 from superpod.errors import InfeasibleError, MissingFactError, NoBasisError, UnknownNameError
-from superpod.plan.claim_checks import ratios, serving, system, throughput, totals
+from superpod.plan.claim_checks import cabinet, ratios, serving, system, throughput, totals
 from superpod.plan.claim_checks.finding import Check, Finding, shown, unpublished
 from superpod.plan.verdict import Outcome, Verdict
 
@@ -17,7 +17,7 @@ CHECKS: dict[str, Check] = {
     "cm384-cascade": totals.cascade("cloudmatrix384-x432"),
     "atlas950-scale": totals.scale("atlas950-1024"),
     "atlas960-scale": totals.scale("atlas960-4096"),
-    "cabinet-power": system.cabinet_power,
+    "cabinet-power": cabinet.cabinet_power,
     "supernode-bandwidth": system.bus_bandwidth,
     "supernode-latency": system.bus_latency,
     "cm384-decode-1k": serving.cm384_decode,
@@ -104,6 +104,7 @@ def claim(catalogue: Catalogue, name: str) -> Verdict:
         unit=entry.unit,
         outcome=result,
         because=because(entry, finding, result),
+        pods=finding.pods,
     )
 
 

@@ -174,3 +174,27 @@ def test_all_claims_take_less_than_fifteen_seconds() -> None:
     start = time.perf_counter()
     all_claims(Catalogue())
     assert time.perf_counter() - start < 15.0
+
+
+def test_the_power_of_a_cabinet_is_answered_for_every_pod_whose_cabinets_are_counted() -> None:
+    catalogue = Catalogue()
+    found = claim(catalogue, "cabinet-power").pods
+    counted = [catalogue.pod(name) for name in catalogue.names("pods")]
+    assert {one.pod for one in found} == {pod.name for pod in counted if pod.power.cabinets_count is not None}
+    answers = {one.pod: one for one in found}
+    assert answers["GB200 NVL72"].answer == "yes"
+    assert answers["GB200 NVL72"].computed == pytest.approx(112e3, rel=0.05)
+    assert answers["CloudMatrix384 (Atlas 900 A3 SuperPoD)"].answer == "no"
+    assert all(one.source for one in found if one.published is not None)
+    refused = [one for one in found if one.answer == "refused"]
+    assert refused
+    assert all(one.published is None and one.computed is None and "is not published" in one.because for one in refused)
+
+
+def test_estimates_answer_by_parts_and_say_so() -> None:
+    found = {one.pod: one for one in claim(Catalogue(estimates=True), "cabinet-power").pods}
+    one = found["CloudMatrix384 (Atlas 900 A3 SuperPoD)"]
+    assert one.published == pytest.approx(44.9e3, rel=0.01)
+    assert one.computed is not None
+    assert "estimate" in one.because
+    assert any(other.answer.endswith("by its parts") for other in found.values())

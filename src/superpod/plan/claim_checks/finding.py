@@ -7,6 +7,7 @@ from superpod.catalog.claim import Claim
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
 from superpod.catalog.schema import Chip, Dtype, Pod
+from superpod.plan.verdict import PodAnswer
 from superpod.units import human, significant
 
 
@@ -21,6 +22,7 @@ class Finding:
     computed: float | None
     even: float | None = None
     because: str = ""
+    pods: tuple[PodAnswer, ...] = ()
 
 
 Check = Callable[[Catalogue, Claim], Finding]
