@@ -67,7 +67,7 @@ def answered(catalogue: Catalogue, pod: Pod, limit_w: float) -> PodAnswer:
     return PodAnswer(
         pod=pod.name,
         published=published,
-        source=fact.source or fact.kind if published is not None else "",
+        source=(fact.source or fact.kind or "") if published is not None else "",
         computed=computed,
         answer=answer,
         because="; ".join(said),
@@ -77,7 +77,7 @@ def answered(catalogue: Catalogue, pod: Pod, limit_w: float) -> PodAnswer:
 def rated(catalogue: Catalogue, pod: Pod) -> tuple[float | None, str]:
     """Return what a cabinet draws with all chips at their limits, by its parts; None and why where that is not known.
 
-    Chips, CPUs, boards, switches, modules and losses of the supplies as `superpod power` counts them, under cold plates.
+    Chips, CPUs, boards, switches, modules and losses of supplies, counted as for `superpod power`, under cold plates.
     """
     try:
         own = catalogue.chip(pod.chip)

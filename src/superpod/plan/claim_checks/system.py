@@ -7,10 +7,8 @@ from superpod.catalog.schema import Pod
 from superpod.plan.claim_checks.finding import (
     Finding,
     given,
-    max_power,
     quotient,
     shown,
-    stated,
     tier_bandwidth,
     tier_latency,
 )
