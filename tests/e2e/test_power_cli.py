@@ -97,6 +97,13 @@ def test_serving_machines_share_a_feed_by_their_phases(capsys: pytest.CaptureFix
     assert "2.0 % of the time" in said
 
 
+def test_a_rack_without_boards_of_a_tier_has_no_node(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main.run(["power", "llama-3.1-8b", "--pod", "gb200-nvl72", "--batch", "144", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)["report"]
+    names = [level["name"] for level in report["levels"]]
+    assert names == ["chip", "cabinet, mean of all", "pod", "IT with scale-out", "site"]
+
+
 def test_rules_of_the_answer_pass(capsys: pytest.CaptureFixture[str]) -> None:
     checks = {check["name"]: check["verdict"] for check in answered(capsys)["checks"]}
     for name in ("energy balance", "heat balance", "phases against mean", "hours against year", "twice the machine"):
@@ -121,6 +128,7 @@ def test_hours_of_a_file_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixtur
     text = page.read_text(encoding="utf-8")
     assert "What moves the answer" in text
     assert "hours.csv" in text
+    assert "100 hours of weather are no year" in text
     assert "PUE of the year" in capsys.readouterr().out
 
 

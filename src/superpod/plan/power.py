@@ -13,7 +13,7 @@ from superpod.catalog.schema import Facility
 from superpod.facility.columns import Table, table
 from superpod.facility.cooling.weather import DAY_HOURS, DAYS, Weather, made_from
 from superpod.facility.cost import Tariff
-from superpod.facility.power.chip import Powered, limited, mean_w, time_s
+from superpod.facility.power.chip import Powered, highest_w, limited, mean_w, time_s
 from superpod.facility.power.limits import Settled
 from superpod.facility.power.machine import Use
 from superpod.facility.power.trace import Swings, swings
@@ -40,6 +40,7 @@ DRAWS = 200
 THIN = 7  # every so many hours of a year in the table of what-ifs: 7 shares no factor with 24
 SHOWN_SWINGS = 12
 SAME_FRAC = 1e-4
+YEAR_HOURS = (sum(DAYS) * DAY_HOURS, (sum(DAYS) + 1) * DAY_HOURS)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,7 +165,7 @@ def reported(
         band=(low, high),
         median_w=middle,
         metrics=(*metrics(about, worked, settled, found), bill_a_day(mean, book[1])),
-        levels=levels(about, found),
+        levels=levels(about, settled, found),
         phases=shown,
         parts=site_parts(found),
         nameplates=nameplates(made, first(found.machine.power_w), first(found.peak_w)),
@@ -182,7 +183,7 @@ def reported(
         climate=weather.name,
         layout=worked.layout,
         facts=(*made.facts, *(used for used in about.facts if used not in made.facts), *air[1]),
-        notes=(*notes(made), *own_notes(about, worked)),
+        notes=(*notes(made), *own_notes(about, worked, weather)),
         catalogue_hash=facts_hash(made),
         version=package_version(),
     )
@@ -238,23 +239,16 @@ def bill_a_day(site_w: float, tariff: Tariff) -> Metric:
     )
 
 
-def levels(about: Subject, found: Site) -> tuple[Level, ...]:
+def levels(about: Subject, settled: Settled, found: Site) -> tuple[Level, ...]:
     """Return the power of one chip, node, cabinet and pod, and of the site: means, and what a supply must bear."""
     bill, whole, peak = about.bill, first(found.machine.power_w), first(found.peak_w)
-    board = min(float(about.parts.node.board_chips_count), bill.chips_count)
-    one = about.bill.chips_count / board
-    alone = boards_alone(about)
-    made = [
-        Level(
-            name="chip", units_count=bill.chips_count, mean_w=first(found.chip_mean_w), peak_w=first(found.chip_peak_w)
-        ),
-        Level(
-            name=f"node of {board:g}",
-            units_count=one,
-            mean_w=alone(found.chip_mean_w) / one,
-            peak_w=alone(found.chip_peak_w) / one,
-        ),
-    ]
+    busiest = max(first(highest_w(items)) for items in held(about, settled)) * about.shares.overshoot_ratio
+    made = [Level(name="chip", units_count=bill.chips_count, mean_w=first(found.chip_mean_w), peak_w=busiest)]
+    board = board_chips(about)
+    if board:
+        one, alone = bill.chips_count / board, boards_alone(about)
+        mean_w, peak_w = alone(found.chip_mean_w) / one, alone(busiest) / one
+        made.append(Level(name=f"node of {board:g}", units_count=one, mean_w=mean_w, peak_w=peak_w))
     if bill.racks_count:
         each = bill.racks_count
         made.append(Level(name="cabinet, mean of all", units_count=each, mean_w=whole / each, peak_w=peak / each))
@@ -272,6 +266,13 @@ def levels(about: Subject, found: Site) -> tuple[Level, ...]:
         ),
     ]
     return tuple(made)
+
+
+def board_chips(about: Subject) -> float:
+    """Return the chips of the machine's node, its largest tier of a board's size; 0 where no tier is one."""
+    fabric, most = about.machine.fabric, about.parts.node.board_chips_count
+    sizes = [tier.ranks_count / fabric.ranks_per_chip for tier in fabric.tiers if not tier.scale_out]
+    return min(max((size for size in sizes if 1.0 < size <= most), default=0.0), about.bill.chips_count)
 
 
 def boards_alone(about: Subject) -> Callable[[Num], float]:
@@ -367,7 +368,7 @@ def tornado(rows: Site, tab: Table, scale: float) -> tuple[Swing, ...]:
     return tuple(sorted(moved, key=lambda item: -abs(item.high_w - item.low_w))[:SHOWN_SWINGS])
 
 
-def own_notes(about: Subject, worked: Worked) -> tuple[str, ...]:
+def own_notes(about: Subject, worked: Worked, weather: Weather) -> tuple[str, ...]:
     """Return what a reader must know of the power model."""
     said = [
         "power of a chip is a fit to its utilisations, good to about 10 % for dense models and 20 % for mixtures of "
@@ -384,4 +385,6 @@ def own_notes(about: Subject, worked: Worked) -> tuple[str, ...]:
         said.append(f"not counted, as nobody says how many there are: {', '.join(about.uncounted)}")
     if worked.trace is None:
         said.append("no power over time: a steady state has no timeline")
+    if len(weather.dry_c) not in YEAR_HOURS:
+        said.append(f"{len(weather.dry_c):,} hours of weather are no year: PUE and WUE hold for those hours only")
     return tuple(said)
