@@ -44,7 +44,7 @@ def experts_metrics(machine: Machine, work: Serving, best: Deployment) -> tuple[
     if not work.redundant_count:
         return tuple(found)
     after = float(layout.imbalance_ratio)
-    found.append(Metric(key="fullest_after", label="fullest rank, copies", value=after, unit="x mean"))
+    found.append(Metric(key="fullest_after", label="fullest, with copies", value=after, unit="x mean"))
     more = float(redundant_bytes(machine.engine, layout))
     found.append(Metric(key="redundant_bytes", label="copies of experts, a rank", value=more, unit="B"))
     if best.decode.apart is not None:
