@@ -61,7 +61,9 @@ def elsewhere(question: Scenario, options: Mapping[str, Any]) -> Scenario:
     if not options["prefill_pod"]:
         shared.refuse_given(("prefill_cards",), "goes with --prefill-pod")
         return question
-    shared.refuse_given(("source",), "describes one machine: leave out --prefill-pod")
+    for option in ("source", "export"):
+        if options[option]:
+            raise click.UsageError(f"--{'from' if option == 'source' else option} is about one machine, not two")
     return replace(question, prefill_pod=options["prefill_pod"], prefill_cards=options["prefill_cards"])
 
 

@@ -17,6 +17,8 @@ from superpod.cli.report_page import (
     layout_text,
     metric_items,
     rests_on,
+    station_badges,
+    stations_table,
 )
 from superpod.cli.serve_charts import distributions, over_time, rate_charts
 from superpod.cli.wording import DASH, count, duration, quantity
@@ -37,7 +39,7 @@ def serve_page(report: TrafficReport, sources: Mapping[str, Source], *, full: bo
     cards = used if report.cards_used_count == report.cards_count else f"{used} of {count(report.cards_count)}"
     machine = f"{pods}, {cards} cards, {report.precision}, software {report.software}"
     state = STATE_WORDS.get(report.state, report.state)
-    badges = [Cell(text=state, tone=STATE_TONES.get(report.state, "plain"))]
+    badges = list(station_badges(report.stations)) or [Cell(text=state, tone=STATE_TONES.get(report.state, "plain"))]
     badges.append(Cell(text=report.outcome.condition, tone=CONDITION_TONES[report.outcome.condition]))
     if report.outcome.interrupted:
         badges.append(Cell(text="interrupted", tone="bad"))
@@ -53,6 +55,7 @@ def serve_page(report: TrafficReport, sources: Mapping[str, Source], *, full: bo
 def screen_blocks(report: TrafficReport) -> tuple[Block, ...]:
     """Return what fits one screen."""
     blocks: list[Block] = [headline(report), Metrics(title="", items=metric_items(report.metrics))]
+    blocks.extend(stations_table(report.stations))
     blocks.append(Text(title=report.outcome.condition.capitalize(), lines=(condition(report),)))
     blocks.append(times_table(report))
     blocks.extend(harm_text(report))
@@ -74,6 +77,7 @@ def full_blocks(report: TrafficReport, sources: Mapping[str, Source], machine: s
         Metrics(title="", items=metric_items(report.metrics)),
         Text(title=report.outcome.condition.capitalize(), lines=(condition(report),)),
         Text(title="", lines=(f"{report.pod}: {machine}",), tone="faint"),
+        *stations_table(report.stations),
     ]
     if report.advice:
         answer.append(Text(title="What to do", lines=report.advice, bullets=True))

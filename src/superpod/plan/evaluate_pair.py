@@ -67,7 +67,7 @@ def report(
 
     spread = max(log_spread(one, shares(best.decode.term)), log_spread(two, shares(best.prefill.term)))
     lean = leaning(facts, spread, repriced(made, work, best), priced)
-    money = cost_of(catalogue, scenario.facility, made, best)
+    money = cost_of(catalogue, scenario.facility, made, pool_cards(made, best), best.tokens_per_s)
     held = requests_limit(one, best)
     return Report(
         question=sentence(made, work),
@@ -159,11 +159,13 @@ def machine_notes(side: Side, scenario: Scenario) -> tuple[str, ...]:
     )
 
 
-def cost_of(catalogue: Catalogue, facility: str, made: Pair, best: Deployment) -> Costed:
-    """Return the cost of the cards in use of both machines; none, with a note, where one of them is not published."""
+def cost_of(
+    catalogue: Catalogue, facility: str, made: Pair, cards_counts: tuple[float, float], tokens_per_s: float
+) -> Costed:
+    """Return the cost of cards of both machines, decode first; none, with a note, where that of one is unpublished."""
     parts = [
-        costed(catalogue, facility, replace(side.machine, cards_count=used), best.tokens_per_s)
-        for side, used in zip((made.decode, made.prefill), pool_cards(made, best), strict=True)
+        costed(catalogue, facility, replace(side.machine, cards_count=count), tokens_per_s)
+        for side, count in zip((made.decode, made.prefill), cards_counts, strict=True)
     ]
     missing = "; ".join(dict.fromkeys(part.note for part in parts if part.note))
     if missing:

@@ -18,6 +18,9 @@ from superpod.plan.report import Metric
 from superpod.plan.scenario import Scenario, Serving, Traffic
 from superpod.plan.serve_choice import LAST_COUNT, Told, Tried, chosen, trial
 from superpod.plan.serve_fleet import Workshop
+from superpod.plan.serve_pair import Pair
+from superpod.plan.serve_pair_fleet import pair_shop
+from superpod.plan.serve_pair_report import of_pair, pair_of
 from superpod.plan.serve_result import Harm, Outcome, Sweep, TrafficReport
 from superpod.plan.serve_run import Sink, outcome, targets_of
 from superpod.plan.serve_sweep import swept
@@ -35,7 +38,7 @@ BANDED = 20_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """A question with traffic, resolved."""
+    """A question with traffic, resolved; with a `pair` the machine `made` decodes only."""
 
     catalogue: Catalogue
     scenario: Scenario
@@ -43,6 +46,17 @@ class Question:
     work: Serving
     traffic: Traffic
     description: Description
+    pair: Pair | None = None
+
+    @property
+    def reader(self) -> Machine:
+        """The machine that reads prompts."""
+        return self.made if self.pair is None else self.pair.prefill.machine
+
+    @property
+    def cards_count(self) -> float:
+        """Cards in all."""
+        return self.made.cards_count + (self.reader.cards_count if self.pair is not None else 0.0)
 
 
 def question_of(catalogue: Catalogue, scenario: Scenario) -> Question:
@@ -54,8 +68,9 @@ def question_of(catalogue: Catalogue, scenario: Scenario) -> Question:
     description = description_of(traffic)
     work = mean_work(work, description)
     scenario = replace(scenario, work=work)
-    made = machine(catalogue, scenario)
-    if traffic.pools_cards is not None and sum(traffic.pools_cards) > made.cards_count:
+    two = pair_of(catalogue, scenario, traffic) if scenario.prefill_pod else None
+    made = machine(catalogue, scenario) if two is None else two.decode.machine
+    if two is None and traffic.pools_cards is not None and sum(traffic.pools_cards) > made.cards_count:
         raise ScenarioError(
             f"pools of {traffic.pools_cards[0]:,} and {traffic.pools_cards[1]:,} cards; the machine has "
             f"{made.cards_count:,.0f} in all",
@@ -69,6 +84,7 @@ def question_of(catalogue: Catalogue, scenario: Scenario) -> Question:
         work=work,
         traffic=traffic,
         description=description,
+        pair=two,
     )
 
 
@@ -98,6 +114,8 @@ def evaluate_traffic(
         engine=engine,
         has_prefixes=asked.description.block_tokens > 0,
     )
+    if asked.pair is not None:
+        shop = pair_shop(asked.pair, shop)
     sample = sample_of(asked.traffic)
     longest = asked.description.prompt.most_tokens + asked.description.output.most_tokens
     best, tried = chosen(shop, dict(scenario.fixed), sample, longest, told)
@@ -110,8 +128,10 @@ def evaluate_traffic(
         sink=sink,
     )
     ends = None if found.interrupted else banded(shop, asked, best, found)
-    rates = swept(asked.traffic, best, asked.made.cards_count, told) if asked.traffic.sweep and ends else None
+    rates = swept(asked.traffic, best, asked.cards_count, told) if asked.traffic.sweep and ends else None
     made = replace(report(asked, best, tried, found, ends, rates), harm=harm_of(shop, asked, best) if ends else None)
+    if asked.pair is not None:
+        made = of_pair(made, catalogue, asked.scenario, asked.pair, best.found)
     return Answered(report=made, question=asked, chosen=best)
 
 
@@ -145,8 +165,8 @@ def banded(shop: Workshop, asked: Question, best: Tried, found: Outcome) -> tupl
 
     The spread is that of the steady state's passes (`plan.band`); None where interrupted.
     """
-    terms = (best.found.decode.term, best.found.prefill.term)
-    spread = max(log_spread(asked.made, shares(term)) for term in terms)
+    passes = ((asked.made, best.found.decode.term), (asked.reader, best.found.prefill.term))
+    spread = max(log_spread(made, shares(term)) for made, term in passes)
     ends = []
     for factor in (math.exp(spread), math.exp(-spread)):
         fleet = shop.fleet(best.found, slower=factor)
@@ -198,7 +218,7 @@ def report(
         slow=slow,
         quick=quick,
         binding=binding(found, work),
-        advice=advice(found, work, rates, made.cards_count),
+        advice=advice(found, work, rates, asked.cards_count),
         deployment=described(best.found),
         trials=tuple(trial(item) for item in tried),
         sweep=rates,
@@ -230,7 +250,7 @@ def sentence(asked: Question) -> str:
 
 def rates_of(asked: Question, found: Outcome) -> tuple[Metric, ...]:
     """Return rates."""
-    cards = asked.made.cards_count
+    cards = asked.cards_count
     return (
         Metric(key="offered_per_s", label="requests come", value=found.offered_per_s, unit="1/s"),
         Metric(key="goodput_per_s", label="goodput", value=found.goodput_per_s, unit="1/s"),

@@ -13,6 +13,8 @@ from superpod.plan.scenario import GivenPool, Serving
 from superpod.plan.serve_apart import apart as split_pools
 from superpod.plan.serve_apart import apart_columns
 from superpod.plan.serve_fleet import Workshop
+from superpod.plan.serve_pair import apart, columns_of, filled
+from superpod.plan.serve_pair_fleet import PairShop
 from superpod.plan.serve_search import (
     BATCHES,
     Deployment,
@@ -48,6 +50,8 @@ def candidates(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment
     machine, work = shop.machine, shop.work
     if shop.traffic.pools:
         return [given(shop)]
+    if isinstance(shop, PairShop):
+        return on_two(shop, fixed)
     if work.mode == "afd":
         return split_sides(shop, fixed)
     check_fixed(fixed)
@@ -64,6 +68,20 @@ def candidates(shop: Workshop, fixed: dict[str, float | str]) -> list[Deployment
         asked = replace(work, ttft_s=work.ttft_s * first, tpot_s=work.tpot_s * each)
         offered = pinned if shop.traffic.pools_cards else deployments
         found += varied(sorted(offered(shop, asked, priced_columns), key=lambda item: -item.tokens_per_s))
+    return distinct(found)
+
+
+def on_two(shop: PairShop, fixed: dict[str, float | str]) -> list[Deployment]:
+    """Return deployments on two machines around their optimum: as many instances as each, or its pool, has room for."""
+    check_fixed(fixed)
+    check_imbalance(shop.machine, shop.work)
+    pair, work, columns = shop.pair, shop.work, columns_of(shop.pair, shop.work, fixed)
+    found: list[Deployment] = []
+    for first, each in AROUND:
+        asked = replace(work, ttft_s=work.ttft_s * first, tpot_s=work.tpot_s * each)
+        offered = sorted(apart(pair, asked, requests_of(work), columns), key=lambda item: -item.tokens_per_s)
+        whole = (filled(pair, item, shop.traffic.pools_cards) for item in offered)
+        found += varied([item for item in whole if item is not None])
     return distinct(found)
 
 

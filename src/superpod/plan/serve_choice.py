@@ -4,11 +4,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from superpod.errors import InfeasibleError
+from superpod.plan.evaluate_pair import nothing as out_of_reach
 from superpod.plan.explain_serve import described, infeasible
 from superpod.plan.serve_apart import searched
 from superpod.plan.serve_candidates import candidates
 from superpod.plan.serve_fleet import Workshop
 from superpod.plan.serve_operations import scalable
+from superpod.plan.serve_pair import search_pair
+from superpod.plan.serve_pair_fleet import PairShop
 from superpod.plan.serve_result import Outcome, Trial
 from superpod.plan.serve_run import Targets, outcome, targets_of
 from superpod.plan.serve_search import Deployment
@@ -83,6 +86,8 @@ def rounds(shop: Workshop, offered: list[Deployment], sample: Trace, told: Told 
 def nothing(shop: Workshop, fixed: dict[str, float | str]) -> InfeasibleError:
     """Return the error for traffic whose mean request no deployment serves in time."""
     pools = shop.traffic.pools_cards
+    if isinstance(shop, PairShop):
+        return out_of_reach(shop.pair, shop.work, search_pair(shop.pair, shop.work, fixed))
     if pools is not None and searched(shop.machine, shop.work, fixed).best is not None:
         return InfeasibleError(
             f"no instances of pools of {pools[0]:,} and {pools[1]:,} cards come near the targets",

@@ -115,9 +115,11 @@ def pair(catalogue: Catalogue, scenario: Scenario) -> Pair:
         SuperpodError: as `machine`, for either.
     """
     work = scenario.work
-    if isinstance(work, Training) or work.mode == "aggregated":
+    if isinstance(work, Training) or work.mode not in {"auto", "disaggregated"}:
         raise ScenarioError(
-            "instances that do both phases run on one machine", where="--prefill-pod", hint="--mode disaggregated"
+            "two machines have one pool each: one reads prompts, the other decodes",
+            where="--prefill-pod",
+            hint="--mode disaggregated",
         )
     reading = replace(scenario, pod=scenario.prefill_pod, cards=scenario.prefill_cards, pods=None)
     made = Pair(
@@ -248,6 +250,19 @@ def balanced(made: Pair, requests: Requests, one: Decode, two: Prefill) -> Deplo
         tpot_s=float(one.tpot_s),
         transfer_s=way.transfer_s,
     )
+
+
+def filled(made: Pair, found: Deployment, pools_cards: tuple[int, int] | None) -> Deployment | None:
+    """Return a deployment with as many instances as the machines, or pools of so many cards, hold; None for none."""
+    sides = (made.decode.machine, found.decode.layout), (made.prefill.machine, found.prefill.layout)
+    counts = []
+    for (item, layout), given in zip(sides, (pools_cards or (None, None))[::-1], strict=True):
+        size = float(instance_ranks(layout))
+        most = room(item, size) // size
+        counts.append(most if given is None else min(most, given * item.fabric.ranks_per_chip // size))
+    if min(counts) < 1:
+        return None
+    return replace(found, decode_instances=float(counts[0]), prefill_instances=float(counts[1]))
 
 
 def passage(made: Pair, requests: Requests, one: Decode, two: Prefill) -> Passage:

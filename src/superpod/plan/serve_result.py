@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from superpod.catalog.provenance import UsedFact
-from superpod.plan.report import Metric
+from superpod.plan.report import Metric, Station
 from superpod.traffic.describe import Description
 
 Condition = Literal["stable", "backlogged", "overloaded"]
@@ -228,6 +228,7 @@ class TrafficReport:
     notes: tuple[str, ...]
     catalogue_hash: str
     version: str
+    stations: tuple[Station, ...] = ()  # where prompts are read on one machine and decoded on another
     extras: Mapping[str, float] = field(default_factory=dict)
 
     @property
