@@ -160,8 +160,8 @@ def levels(report: PowerReport) -> Table:
         columns=columns,
         rows=rows,
         footnotes=(
-            "mean: energy over time. Peak: all chips in their busiest phase at once, with their overshoot; the site in "
-            "the worst hour.",
+            "mean: energy over time. Peak: chips of each load in their busiest phase at once, with their overshoot; of "
+            "several units one full of the busiest chips; the site in the worst hour.",
             *(plate_text(report),) * bool(report.nameplates),
         ),
     )

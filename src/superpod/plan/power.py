@@ -244,6 +244,7 @@ def levels(about: Subject, settled: Settled, found: Site) -> tuple[Level, ...]:
     bill, whole, peak = about.bill, first(found.machine.power_w), first(found.peak_w)
     busiest = max(first(highest_w(items)) for items in held(about, settled)) * about.shares.overshoot_ratio
     made = [Level(name="chip", units_count=bill.chips_count, mean_w=first(found.chip_mean_w), peak_w=busiest)]
+    fullest = first(fill(about).machine(busiest).power_w)
     board = board_chips(about)
     if board:
         one, alone = bill.chips_count / board, boards_alone(about)
@@ -251,12 +252,13 @@ def levels(about: Subject, settled: Settled, found: Site) -> tuple[Level, ...]:
         made.append(Level(name=f"node of {board:g}", units_count=one, mean_w=mean_w, peak_w=peak_w))
     if bill.racks_count:
         each = bill.racks_count
-        made.append(Level(name="cabinet, mean of all", units_count=each, mean_w=whole / each, peak_w=peak / each))
+        most = fullest if each > 1.0 else peak
+        made.append(Level(name="cabinet, mean of all", units_count=each, mean_w=whole / each, peak_w=most / each))
     pods = bill.pods_count
     outside = first(found.scale_out_w)
     worst = first(found.building.worst_pue)
     made += [
-        Level(name="pod", units_count=pods, mean_w=whole / pods, peak_w=peak / pods),
+        Level(name="pod", units_count=pods, mean_w=whole / pods, peak_w=(fullest if pods > 1.0 else peak) / pods),
         Level(name="IT with scale-out", units_count=1.0, mean_w=whole + outside, peak_w=peak + outside),
         Level(
             name="site",
