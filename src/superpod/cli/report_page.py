@@ -23,6 +23,7 @@ from superpod.cli.page import (
     Text,
     Tone,
 )
+from superpod.cli.whole_page import building_section, failures_text
 from superpod.cli.wording import DASH, count, duration, fact_text, quantity
 from superpod.units import human, percent
 
@@ -85,6 +86,8 @@ def screen_blocks(report: Report) -> tuple[Block, ...]:
     blocks.extend(breakdowns(report, LEAVES_SHOWN if len(report.breakdowns) == 1 else LEAVES_SHOWN_EACH))
     blocks.extend(memory(report))
     blocks.append(Text(title="Binding limit", lines=(report.binding,), tone="strong"))
+    if report.whole is not None:
+        blocks.append(failures_text(report.whole))
     blocks.append(Text(title="Layout", lines=(layout_text(report.layout),)))
     blocks.append(limits_table(report.limits, full=False))
     if report.runners_up:
@@ -157,6 +160,8 @@ def full_blocks(report: Report, sources: Mapping[str, Source]) -> tuple[Block, .
         ),
         Section(title=f"Layout and alternatives: {searched(report)}", blocks=alternatives),
     ]
+    if report.whole is not None:
+        blocks.append(building_section(report.whole))
     if report.sensitivities:
         blocks.append(Section(title="What moves the answer", blocks=(sensitivities(report),)))
     blocks.append(Section(title="Estimates and assumptions it rests on", blocks=estimate_blocks(report)))
@@ -182,7 +187,16 @@ def headline(report: Report) -> Headline:
 
 def metric_items(metrics: Sequence[Metric]) -> tuple[tuple[str, str], ...]:
     """Return labels and texts of numbers."""
-    return tuple((metric.label, quantity(metric.value, metric.unit)) for metric in metrics)
+    return tuple((metric.label, metric_text(metric)) for metric in metrics)
+
+
+def metric_text(metric: Metric) -> str:
+    """Return a number, with its P10 and P90 where they are known."""
+    text = quantity(metric.value, metric.unit)
+    if metric.band is None:
+        return text
+    low, high = (quantity(value, metric.unit).removesuffix(f" {metric.unit}") for value in metric.band)
+    return f"{text} ({low} to {high})"
 
 
 def breakdowns(report: Report, shown: int) -> list[Breakdown]:

@@ -28,6 +28,7 @@ class Answer:
     cards_used_count: float
     notes: tuple[str, ...]
     searched: Searched | None = None
+    front: tuple[Trained, ...] = ()  # the layouts of its points
     levers: Callable[[], tuple[Lever, ...]] = tuple  # priced when asked for: layouts are searched again for each
 
 

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 from superpod.facility.cost_parts import MILLION, Footprint, Running, mtoken_usd
 from superpod.plan.cost_result import RunCost, TokenCost
-from superpod.plan.goodput_work import Left
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving, Training
 from superpod.plan.serve_search import Deployment, decode_ranks
 from superpod.plan.train_search import Trained
+from superpod.plan.whole_result import Left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

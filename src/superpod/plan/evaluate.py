@@ -3,17 +3,23 @@
 from dataclasses import replace
 
 from superpod.catalog.load import Catalogue
+from superpod.catalog.provenance import UsedFact
 from superpod.errors import InfeasibleError, SuperpodError
 from superpod.plan import explain_serve, explain_train
 from superpod.plan.answer import Answer, Repricer
 from superpod.plan.evaluate_pair import evaluate_pair
+from superpod.plan.goodput_work import failing_of
 from superpod.plan.grounds import facts_hash, no_tables, notes, package_version, question
 from superpod.plan.machine import Machine, machine
-from superpod.plan.money import CardRates, card_rates, costed
+from superpod.plan.power_phases import loads_of
 from superpod.plan.report import Report, Searched
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.sensitivity import sensitivities
 from superpod.plan.train_screen import Progress
+from superpod.plan.whole import Done, Part, each_once, whole_of
+from superpod.plan.whole_front import front_in_a_building
+from superpod.plan.whole_result import Whole
+from superpod.plan.whole_words import whole_metrics, whole_notes
 
 DOUBLINGS = 7
 
@@ -30,13 +36,19 @@ def evaluate(catalogue: Catalogue, scenario: Scenario, progress: Progress | None
         answer, price = solve(made, scenario, progress)
     except InfeasibleError as error:
         raise advised(catalogue, scenario, made, error) from None
+    return report_of(catalogue, scenario, made, answer, price)
+
+
+def report_of(catalogue: Catalogue, scenario: Scenario, made: Machine, answer: Answer, price: Repricer) -> Report:
+    """Return the report on a plan that was found."""
     lean = sensitivities(catalogue, scenario, made, price, answer.breakdowns)
-    money = costed(catalogue, scenario.facility, made, answer.headline.value)
     low, high = lean.band
     value = answer.headline.value
+    work = "train" if isinstance(scenario.work, Training) else "serve"
+    whole, facts = whole_answer(catalogue, scenario, made, answer, lean.band)
     return Report(
         question=question(made, scenario),
-        work="train" if isinstance(scenario.work, Training) else "serve",
+        work=work,
         model=f"{made.spec.id}@{made.spec.version}",
         pod=f"{made.pod.id}@{made.pod.version}",
         pod_name=made.pod.name,
@@ -48,7 +60,7 @@ def evaluate(catalogue: Catalogue, scenario: Scenario, progress: Progress | None
         software=f"{made.software.id}@{made.software.version}",
         headline=answer.headline,
         band=(value * low, value * high),
-        metrics=(*answer.metrics, *money.metrics),
+        metrics=(*answer.metrics, *whole_metrics(whole, work)),
         breakdowns=answer.breakdowns,
         memory=answer.memory,
         limits=answer.limits,
@@ -58,30 +70,30 @@ def evaluate(catalogue: Catalogue, scenario: Scenario, progress: Progress | None
         considered_count=answer.considered_count,
         feasible_count=answer.feasible_count,
         sensitivities=lean.ranked,
-        facts=(*made.facts, *money.facts),
-        notes=(*answer.notes, *notes(made), *no_tables(made, scenario), *((money.note,) if money.note else ())),
+        facts=each_once((*made.facts, *facts)),
+        notes=(*answer.notes, *notes(made), *no_tables(made, scenario), *whole_notes(whole)),
         catalogue_hash=facts_hash(made),
         version=package_version(),
-        searched=completed(answer, card_rates(catalogue, scenario.facility, made)),
+        searched=completed(catalogue, scenario, made, answer),
+        whole=whole,
     )
 
 
-def completed(answer: Answer, rates: CardRates | None) -> Searched | None:
+def whole_answer(
+    catalogue: Catalogue, scenario: Scenario, made: Machine, answer: Answer, band: tuple[float, float] = (1.0, 1.0)
+) -> tuple[Whole, tuple[UsedFact, ...]]:
+    """Return what a plan that was found draws, keeps and costs, and the facts of that; `band` is that of its rate."""
+    parts = (Part(machine=made, loads=loads_of(made, scenario.work, answer.plan)),)
+    done = Done(tokens_per_s=answer.headline.value, band=band)
+    return whole_of(catalogue, scenario.facility, parts, done, failing_of(catalogue, made, answer.plan))
+
+
+def completed(catalogue: Catalogue, scenario: Scenario, made: Machine, answer: Answer) -> Searched | None:
     """Return a search with its levers, and energy and cost at each point of its front where they are known."""
-    if answer.searched is None:
+    if answer.searched is None or not isinstance(scenario.work, Training):
         return None
-    searched = replace(answer.searched, levers=answer.levers())
-    if rates is None:
-        return searched
-    priced = (
-        replace(
-            point,
-            energy_j=rates.power_w * point.cards_count * point.step_s,
-            cost_usd=rates.cost_usd_per_s * point.cards_count * point.step_s,
-        )
-        for point in searched.front
-    )
-    return replace(searched, front=tuple(priced))
+    front = front_in_a_building(catalogue, scenario.facility, made, scenario.work, answer)
+    return replace(answer.searched, levers=answer.levers(), front=front)
 
 
 def solve(made: Machine, scenario: Scenario, progress: Progress | None = None) -> tuple[Answer, Repricer]:

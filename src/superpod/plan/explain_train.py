@@ -91,6 +91,7 @@ def explained(machine: Machine, work: Training, found: TrainSearch, best: Traine
         feasible_count=found.feasible_count,
         cards_used_count=used,
         searched=searched(machine, found),
+        front=by_time(found),
         levers=lambda: () if found.interrupted else levers(machine, work, found.near),
         notes=(
             *(("interrupted: the best of what had been priced by then",) if found.interrupted else ()),
@@ -110,9 +111,14 @@ def searched(machine: Machine, found: TrainSearch) -> Searched:
             memory_bytes=float(item.memory.total_bytes),
             cards_count=item.ranks_used / machine.fabric.ranks_per_chip,
         )
-        for item in sorted(found.front, key=lambda one: one.time_s)
+        for item in by_time(found)
     )
     return Searched(pruned_count=found.pruned_count, interrupted=found.interrupted, front=front, levers=())
+
+
+def by_time(found: TrainSearch) -> tuple[Trained, ...]:
+    """Return the layouts of the front, the fastest first."""
+    return tuple(sorted(found.front, key=lambda one: one.time_s))
 
 
 def micro_batch(work: Training, layout: Layout) -> Phase:

@@ -1,6 +1,6 @@
 """What failures leave of a plan that a search found: of a training step, of serving instances."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -14,6 +14,7 @@ from superpod.plan.machine import Machine
 from superpod.plan.serve_search import Deployment, decode_ranks, instance_ranks
 from superpod.plan.spread import Moved
 from superpod.plan.train_search import Trained
+from superpod.plan.whole_result import Left
 from superpod.reliability import domains as failing
 from superpod.reliability.rates import Rates
 from superpod.reliability.serving import ServingAvailability, serving_availability
@@ -21,22 +22,8 @@ from superpod.result import Num
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Left:
-    """What failures leave: `goodput_frac` of the rate, and shares of all cards' time that are lost, by cause.
-
-    Goodput and losses add up to 1. `policy`: what is kept back for failures and how it is used, or what an instance
-    does after one; `stop_s`: mean time between failures that stop the job, or an instance.
-    """
-
-    goodput_frac: float
-    losses: Mapping[str, float]
-    policy: str
-    stop_s: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Failing:
-    """The same with the facts it rests on, and goodput with some of them moved."""
+    """What failures leave, with the facts it rests on, and goodput with some of them moved."""
 
     left: Left
     facts: tuple[UsedFact, ...]

@@ -4,17 +4,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from superpod.catalog.provenance import UsedFact
+from superpod.plan.whole_result import Whole
 from superpod.result import Limit, Term
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Metric:
-    """One number of the answer. `key` is its name in JSON; `unit` is SI, or what is counted, or '' for a share."""
+    """One number of the answer. `key` is its name in JSON; `unit` is SI, or what is counted, or '' for a share.
+
+    `band` is its P10 and P90, where they are known.
+    """
 
     key: str
     label: str
     value: float
     unit: str
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +51,7 @@ class Lever:
 class FrontPoint:
     """A layout that none beats in step time, memory and cards together, and what its step draws and costs.
 
-    Energy and cost are those of the cards it uses, at maximum power and list price; None where they are not published.
+    Energy and cost are those of the cards it uses, by the layout's own phases; None where they are not published.
     """
 
     layout: Mapping[str, float | str]
@@ -127,6 +132,7 @@ class Report:
     catalogue_hash: str
     version: str
     searched: Searched | None = None  # of training
+    whole: Whole | None = None  # what it draws, what failures leave of it, what it costs
     stations: tuple[Station, ...] = ()  # where prompts are read on one machine and decoded on another
 
     @property
