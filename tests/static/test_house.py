@@ -69,6 +69,7 @@ EXEMPT = {
     "Finding.*": "unit of the claim",
     "Metric.*": "unit beside it",
     "Verdict.*": "unit beside it",
+    "PodAnswer.*": "the unit of its verdict",
     "Candidate.value": "unit of the headline",
     "*.band": "unit of the headline",
     "Ranged.*": "unit of the path",

@@ -162,7 +162,9 @@ def by_part(report: CostReport) -> Breakdown:
         for number, (label, share) in enumerate(shares)
         if share > 0.0
     )
-    return Breakdown(title="An hour by part", total_text=money(report, report.card_hour_usd), segments=segments)
+    return Breakdown(
+        title="An hour by part", total_text=money(report, report.card_hour_usd), segments=segments, quantity="cost"
+    )
 
 
 def bill(report: CostReport) -> Table:

@@ -85,13 +85,13 @@ def metrics(block: page.Metrics) -> str:
 
 
 def breakdown(block: page.Breakdown) -> str:
-    """Return the bar of a time and the table of its parts."""
+    """Return the bar of a whole and the table of its parts."""
     title = f"{block.title}: {block.total_text}"
     grouped = any(item.group for item in block.segments)
     columns = (
         Column(label="part"),
         *((Column(label="of"),) if grouped else ()),
-        Column(label="time", right=True),
+        Column(label=block.quantity, right=True),
         Column(label="share", right=True),
     )
     head = "".join(header(column) for column in columns)

@@ -89,11 +89,12 @@ class Segment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breakdown:
-    """Where the time of one step goes."""
+    """Where the time of one step goes, or another `quantity`."""
 
     title: str
     total_text: str
     segments: tuple[Segment, ...]
+    quantity: str = "time"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -140,7 +140,7 @@ def uses(report: PowerReport) -> Breakdown:
     ]
     if rest > 0.0:
         segments.append(Segment(label="smaller parts", share=rest / whole, text=human(rest, "W"), hue=len(shown)))
-    return Breakdown(title="site", total_text=human(whole, "W"), segments=tuple(segments))
+    return Breakdown(title="site", total_text=human(whole, "W"), segments=tuple(segments), quantity="power")
 
 
 def levels(report: PowerReport) -> Table:
