@@ -43,7 +43,7 @@ def test_requests_are_simulated_with_the_split() -> None:
     assert shown["mode"] == "afd"
     assert shown["attention_ranks"] * shown["feed_forward_ranks"] * shown["micro_batches"] > 0
     assert {pool["name"] for pool in found["outcome"]["pools"]} == {"prefill", "decode"}
-    assert any("x the best deployment without it" in note for note in found["notes"])
+    assert any("x the best deployment without it" in line for line in found["advice"])
 
 
 def test_visits_from_a_file_and_copies(tmp_path: Path) -> None:

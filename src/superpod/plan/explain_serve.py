@@ -75,6 +75,7 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
         memory=memory_pools(machine, best),
         limits=(
             memory,
+            *feed_forward_limits(machine, best),
             held,
             Limit(
                 code="tpot",
@@ -213,13 +214,33 @@ def reserve_bytes(machine: Machine, memory: ServingMemory) -> float:
 def memory_limit(machine: Machine, best: Deployment) -> Limit:
     """Return the memory limit of a rank that decodes, the engine's reserve counted as needed."""
     memory = best.decode.memory
+    who = (
+        "a rank" if best.mode == "aggregated" else "a decode rank" if best.decode.apart is None else "an attention rank"
+    )
     return Limit(
         code="memory",
-        what="device memory of a rank" if best.mode == "aggregated" else "device memory of a decode rank",
+        what=f"device memory of {who}",
         needed=float(memory.total_bytes) + reserve_bytes(machine, memory),
         available=machine.device.memory_bytes,
         unit="B",
         cure="more ranks an instance, a smaller batch, or a smaller number format",
+    )
+
+
+def feed_forward_limits(machine: Machine, best: Deployment) -> tuple[Limit, ...]:
+    """Return the memory limit of a feed-forward rank, where those are apart."""
+    if best.decode.apart is None:
+        return ()
+    memory = best.decode.apart.memory
+    return (
+        Limit(
+            code="feed_forward_memory",
+            what="device memory of a feed-forward rank",
+            needed=float(memory.total_bytes) + reserve_bytes(machine, memory),
+            available=machine.device.memory_bytes,
+            unit="B",
+            cure="more feed-forward ranks, or a smaller number format",
+        ),
     )
 
 
