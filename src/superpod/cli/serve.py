@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from superpod.cli import options as shared
+from superpod.cli import serve_tenants
 from superpod.cli.deliver import check_places, deliver_report
 from superpod.cli.serve_experts import expert_options, with_experts
 from superpod.cli.serve_options import has_traffic, targeted, traffic_of, traffic_options
+from superpod.cli.serve_tenants import is_tenants
 from superpod.plan.scenario import Scenario, Serving
 
 if TYPE_CHECKING:
@@ -34,11 +36,16 @@ def command(model: str, pod: str, **options: Any) -> None:
     """Serve MODEL: the most tokens per second under the latency targets, and what limits them.
 
     MODEL is a catalogue name or the path of a Hugging Face config.json. Deployment and layout are searched.
+    The path of a .toml file names several models instead, each with its requests, that share the machine.
 
     With --trace, --rate, --lengths or --concurrency requests come one by one and are simulated: times by percentile,
     how many meet the targets, and why others do not. Ctrl-C ends the run with what was simulated.
     """
     work = with_experts(targeted(shared.serving(options), options), options)
+    if is_tenants(model):
+        check_places(places(options))
+        serve_tenants.answer(Path(model), pod, options, shared.open_catalogue(options))
+        return
     question = elsewhere(shared.scenario(model, pod, work, options), options)
     if has_traffic(options):
         question = replace(question, traffic=traffic_of(options))

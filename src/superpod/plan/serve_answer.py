@@ -105,20 +105,13 @@ def evaluate_traffic(
     Raises:
         SuperpodError: what is missing, contradictory or infeasible; a request that cannot be read.
     """
-    asked = question_of(catalogue, scenario)
-    engine = "python" if asked.description.requests_count <= FEW else "auto"
-    shop = Workshop(
-        machine=asked.made,
-        work=asked.work,
-        traffic=asked.traffic,
-        engine=engine,
-        has_prefixes=asked.description.block_tokens > 0,
-    )
-    if asked.pair is not None:
-        shop = pair_shop(asked.pair, shop)
-    sample = sample_of(asked.traffic)
-    longest = asked.description.prompt.most_tokens + asked.description.output.most_tokens
-    best, tried = chosen(shop, dict(scenario.fixed), sample, longest, told)
+    return answer_of(question_of(catalogue, scenario), told, sink)
+
+
+def answer_of(asked: Question, told: Told | None = None, sink: Sink | None = None) -> Answered:
+    """Answer a resolved question, as `evaluate_traffic` does."""
+    shop = shop_of(asked)
+    best, tried = pick(asked, shop, LAST_COUNT, told)
     best = replace(best, fleet=shop.fleet(best.found))
     found = outcome(
         best.fleet,
@@ -131,8 +124,26 @@ def evaluate_traffic(
     rates = swept(asked.traffic, best, asked.cards_count, told) if asked.traffic.sweep and ends else None
     made = replace(report(asked, best, tried, found, ends, rates), harm=harm_of(shop, asked, best) if ends else None)
     if asked.pair is not None:
-        made = of_pair(made, catalogue, asked.scenario, asked.pair, best.found)
+        made = of_pair(made, asked.catalogue, asked.scenario, asked.pair, best.found)
     return Answered(report=made, question=asked, chosen=best)
+
+
+def shop_of(asked: Question) -> Workshop:
+    """Return the workshop of a question."""
+    shop = Workshop(
+        machine=asked.made,
+        work=asked.work,
+        traffic=asked.traffic,
+        engine="python" if asked.description.requests_count <= FEW else "auto",
+        has_prefixes=asked.description.block_tokens > 0,
+    )
+    return shop if asked.pair is None else pair_shop(asked.pair, shop)
+
+
+def pick(asked: Question, shop: Workshop, count: int, told: Told | None) -> tuple[Tried, tuple[Tried, ...]]:
+    """Return the best deployment by the first `count` requests, and all that were tried."""
+    longest = asked.description.prompt.most_tokens + asked.description.output.most_tokens
+    return chosen(shop, dict(asked.scenario.fixed), sample_of(asked.traffic).part(0, count), longest, told)
 
 
 def sample_of(traffic: Traffic) -> Trace:
