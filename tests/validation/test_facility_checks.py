@@ -294,6 +294,33 @@ def test_17_liquid_at_40_degrees(parts: FacilityParts, climate: str) -> None:
     assert 1.05 <= float(np.ravel(built.pue)[0]) <= 1.13
 
 
+@pytest.mark.parametrize(
+    ("design", "low", "high", "coolest", "warmest"),
+    [
+        ("cold-plate-warm", 1.083, 1.112, "london", "mumbai"),
+        ("cold-plate-tower", 1.081, 1.094, "london", "singapore"),
+        ("cold-plate-cool", 1.088, 1.212, "london", "singapore"),
+        ("air-economiser", 1.114, 1.235, "london", "singapore"),
+    ],
+)
+def test_17_sixteen_places_by_their_hours(
+    parts: FacilityParts, design: str, low: float, high: float, coolest: str, warmest: str
+) -> None:
+    """Hours of 2023 of sixteen places through a plant of the same kind: least and highest PUE of the year."""
+    places = CATALOGUE.names("climates")
+    assert len(places) == 16
+    ratios = {
+        name: float(
+            np.ravel(building(parts, CATALOGUE.cooling(design), made_from(CATALOGUE.climate(name)), 1e6, 0.9e6).pue)[0]
+        )
+        for name in places
+    }
+    assert min(ratios.values()) == pytest.approx(low, abs=0.016)
+    assert max(ratios.values()) == pytest.approx(high, abs=0.012)
+    assert ratios[coolest] < min(ratios.values()) + 0.005
+    assert ratios[warmest] == max(ratios.values())
+
+
 @pytest.mark.parametrize("climate", CATALOGUE.names("climates"))
 def test_18_air_of_an_older_site(parts: FacilityParts, climate: str) -> None:
     """Chilled water all year: 1.35 to 1.6 (the Uptime Institute's survey mean is 1.54)."""
