@@ -9,7 +9,7 @@ from superpod.cli.facts import facts_table
 from superpod.cli.page import Block, Cell, Column, Interval, Intervals, Page, Section, SplitBar, SplitBars, Table, Text
 from superpod.cli.report_page import STATE_WORDS, breakdowns, layout_text, limits_table, memory
 from superpod.cli.wording import DASH, count, factor, quantity
-from superpod.units import percent, significant
+from superpod.units import human, percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source, UsedFact
@@ -20,27 +20,30 @@ BASIS_WORDS = {
     "as-built": "each machine as built",
     "equal-cards": "equal numbers of cards",
     "equal-flops": "equal compute",
-    "equal-power": "equal power",
-    "equal-cost": "equal cost",
+    "equal-power": "equal site power",
+    "equal-cost": "equal cost a second",
 }
 COLUMNS = (
     Column(label="machine", wraps=True),
-    Column(label="state", drop=7),
-    Column(label="format", drop=6),
+    Column(label="state", drop=8),
+    Column(label="format", drop=7),
     Column(label="cards", right=True),
     Column(label="token/s", right=True),
     Column(label="per card", right=True),
-    Column(label="per pod", right=True, drop=5),
+    Column(label="per pod", right=True, drop=6),
+    Column(label="left by\nfailures", right=True, drop=4),
+    Column(label="site\npower", right=True, drop=3),
     Column(label="per kW", right=True, drop=2),
-    Column(label="per M USD", right=True, drop=4),
+    Column(label="USD per\nM tokens", right=True, drop=2),
     Column(label="card vs\nbaseline", right=True, drop=1),
     Column(label="= chip", right=True),
     Column(label="× system", right=True),
-    Column(label="system\nefficiency", right=True, drop=3),
+    Column(label="system\nefficiency", right=True, drop=5),
 )
 LEGEND = (
     "chip: a card under a perfect fabric, over the baseline's; "
-    "system: the share of that which the machine keeps, over the baseline's"
+    "system: the share of that which the machine keeps, over the baseline's; site power: drawn at this work with the "
+    "facility's PUE, per kW of it; USD: machines, network, building, energy, upkeep over the tokens that failures leave"
 )
 
 
@@ -107,8 +110,10 @@ def contender_row(item: Contender, name: str, notes: list[str]) -> tuple[Cell | 
         significant(item.tokens_per_s),
         significant(item.per_card),
         DASH if item.per_pod is None else significant(item.per_pod),
+        DASH if item.goodput_frac is None else percent(item.goodput_frac),
+        DASH if item.site_w is None else human(item.site_w, "W"),
         DASH if item.per_kw is None else significant(item.per_kw),
-        DASH if item.per_musd is None else significant(item.per_musd),
+        DASH if item.mtoken_usd is None else significant(item.mtoken_usd),
         factor(item.chip_factor * item.system_factor),
         significant(item.chip_factor),
         significant(item.system_factor),

@@ -4,19 +4,19 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from superpod.catalog.load import Catalogue
-from superpod.catalog.provenance import FactReader
-from superpod.catalog.schema import Pod
 from superpod.errors import InfeasibleError, MissingFactError, NoBasisError, ScenarioError
 from superpod.plan.compare_result import Comparison, Contender, Refusal
-from superpod.plan.evaluate import evaluate, solve
+from superpod.plan.compare_size import WORKED, matched, quantity
+from superpod.plan.evaluate import Planned, planned, report_of, solve
 from superpod.plan.machine import machine
 from superpod.plan.machine import size as sized
 from superpod.plan.report import Report
 from superpod.plan.scenario import Scenario, Training
+from superpod.plan.whole_words import whole_notes
 
 BASES = ("as-built", "equal-cards", "equal-flops", "equal-power", "equal-cost")
+HELD = {"equal-power": "equal site power", "equal-cost": "equal cost a second"}
 WATT_PER_KW = 1e3
-USD_PER_MUSD = 1e6
 
 
 def compare(catalogue: Catalogue, scenarios: Sequence[Scenario], basis: str) -> Comparison:
@@ -33,11 +33,13 @@ def compare(catalogue: Catalogue, scenarios: Sequence[Scenario], basis: str) -> 
         raise ScenarioError("no pods to compare", where="--pods", hint="--pods A,B")
     contenders: list[Contender] = []
     refusals: list[Refusal] = []
-    baseline = reference(catalogue, scenarios, basis)
+    baseline = planned(catalogue, reference(catalogue, scenarios, basis))
+    if basis in WORKED:
+        quantity(catalogue, baseline, basis)
     for number, scenario in enumerate(scenarios):
         try:
-            at_size = baseline if number == 0 else resized(catalogue, baseline, scenario, basis)
-            contenders.append(contender(catalogue, at_size, contenders[0] if contenders else None))
+            found = baseline if number == 0 else matched(catalogue, baseline, scenario, basis)
+            contenders.append(contender(catalogue, found, contenders[0] if contenders else None))
         except (MissingFactError, NoBasisError, InfeasibleError) as error:
             if number == 0:
                 raise
@@ -48,7 +50,7 @@ def compare(catalogue: Catalogue, scenarios: Sequence[Scenario], basis: str) -> 
         work="train" if isinstance(scenarios[0].work, Training) else "serve",
         contenders=tuple(contenders),
         refusals=tuple(refusals),
-        verdict=verdict(contenders),
+        verdict=verdict(contenders, basis),
     )
 
 
@@ -56,7 +58,7 @@ def question(report: Report, basis: str) -> str:
     """Return the comparison as a sentence."""
     what = report.question.rpartition(", on ")[0]
     how = {"as-built": "each machine as built", "equal-cards": f"{report.cards_count:,.0f} cards each"}
-    held = f"{basis.replace('-', ' ')} to {report.cards_count:,.0f} cards of {report.pod_name}"
+    held = f"{HELD.get(basis, basis.replace('-', ' '))} to {report.cards_count:,.0f} cards of {report.pod_name}"
     return f"{what}: {how.get(basis, held)}"
 
 
@@ -72,37 +74,11 @@ def reference(catalogue: Catalogue, scenarios: Sequence[Scenario], basis: str) -
     return replace(first, cards=round(largest))
 
 
-def resized(catalogue: Catalogue, baseline: Scenario, scenario: Scenario, basis: str) -> Scenario:
-    """Return the scenario with the cards that match the baseline's cards, BF16 rate, power or price."""
-    if basis == "as-built":
-        return scenario
-    pod, other = catalogue.pod(baseline.pod), catalogue.pod(scenario.pod)
-    _, cards = sized(pod, baseline)
-    if basis != "equal-cards":
-        cards *= each(catalogue, pod, basis) / each(catalogue, other, basis)
-    return replace(scenario, pods=None, cards=max(1, round(cards)))
-
-
-def each(catalogue: Catalogue, pod: Pod, basis: str) -> float:
-    """Return what one card has or costs of the quantity that a basis holds equal."""
-    if basis == "equal-flops":
-        chip = catalogue.chip(pod.chip)
-        rate: float | None = chip.matrix_flop_per_s.get("bf16")
-        return FactReader(kind="chips", entry=chip).number("matrix_flop_per_s.bf16", rate)
-    reader = FactReader(kind="pods", entry=pod)
-    if basis == "equal-power":
-        return power_w(reader, pod) / pod.chips_count
-    return reader.number("price.usd", pod.price.usd) / pod.chips_count
-
-
-def power_w(reader: FactReader, pod: Pod) -> float:
-    """Return the power that a building must provide for the pod: its maximum, the same for every machine."""
-    return reader.number("power.max_w", pod.power.max_w)
-
-
-def contender(catalogue: Catalogue, scenario: Scenario, baseline: Contender | None) -> Contender:
+def contender(catalogue: Catalogue, found: Planned, baseline: Contender | None) -> Contender:
     """Return one machine's answer with its rates and, against the baseline, its two factors."""
-    report = evaluate(catalogue, scenario)
+    scenario = found.scenario
+    report = report_of(catalogue, found)
+    whole = report.whole
     rate = report.headline.value
     per_card = rate / report.cards_count
     ideal, _ = solve(machine(catalogue, replace(scenario, ideal_fabric=True)), scenario)
@@ -111,7 +87,7 @@ def contender(catalogue: Catalogue, scenario: Scenario, baseline: Contender | No
     efficiency = per_card / ideal_per_card
     pod = catalogue.pod(scenario.pod)
     pods = report.cards_count / pod.chips_count
-    lacks: list[str] = []
+    power, money = (whole.power, whole.money) if whole is not None else (None, None)
     return Contender(
         report=report,
         pods_count=pods,
@@ -119,35 +95,34 @@ def contender(catalogue: Catalogue, scenario: Scenario, baseline: Contender | No
         tokens_per_s=rate,
         per_card=per_card,
         per_pod=per_card * pod.chips_count if pods >= 1 else None,
-        per_kw=per(rate, pods, catalogue, pod, "power", lacks),
-        per_musd=per(rate, pods, catalogue, pod, "price", lacks),
+        goodput_frac=whole.failures.goodput_frac if whole is not None else None,
+        site_w=power.site_w if power is not None else None,
+        per_kw=rate / (power.site_w / WATT_PER_KW) if power is not None else None,
+        usd_per_s=money.total_usd_per_s if money is not None else None,
+        mtoken_usd=money.mtoken_usd if money is not None else None,
         chip_factor=ideal_per_card / baseline.ideal_per_card if baseline else 1.0,
         system_factor=efficiency / baseline.system_efficiency if baseline else 1.0,
         ideal_per_card=ideal_per_card,
         system_efficiency=efficiency,
-        lacks=tuple(lacks),
+        lacks=whole_notes(whole) if whole is not None else (),
     )
 
 
-def per(rate: float, pods: float, catalogue: Catalogue, pod: Pod, what: str, lacks: list[str]) -> float | None:
-    """Return the rate per kW or per million USD, or None with the reason added to `lacks`."""
-    reader = FactReader(kind="pods", entry=pod)
-    try:
-        if what == "power":
-            return rate / (pods * power_w(reader, pod) / WATT_PER_KW)
-        return rate / (pods * reader.number("price.usd", pod.price.usd) / USD_PER_MUSD)
-    except MissingFactError as error:
-        lacks.append(f"{what} of {pod.name} is not published ({error.where})")
-        return None
-
-
-def verdict(contenders: Sequence[Contender]) -> str:
-    """Return whether any system makes up for a slower chip, or squanders a faster one."""
+def verdict(contenders: Sequence[Contender], basis: str) -> str:
+    """Return whether any system makes up for a slower chip, or squanders a faster one; in all, where bases say so."""
     first, *others = contenders
     if not others:
         return f"only {pod_id(first)} could be answered for"
-    told = [sentence(first, item) for item in others]
+    told = [sentence(first, item) + in_all(first, item, basis) for item in others]
     return "; ".join(told)
+
+
+def in_all(first: Contender, item: Contender, basis: str) -> str:
+    """Return what a machine does in all that draws, or costs, as much as the baseline."""
+    if basis not in WORKED:
+        return ""
+    held = "site power" if basis == "equal-power" else "cost"
+    return f", and {item.tokens_per_s / first.tokens_per_s:.2f}x the tokens at equal {held}"
 
 
 def pod_id(item: Contender) -> str:

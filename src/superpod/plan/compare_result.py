@@ -7,7 +7,7 @@ from superpod.plan.report import Report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contender:
-    """One machine of a comparison; a rate is None where its denominator is not published; `lacks` says why."""
+    """One machine of a comparison; what its power or its price is needed for is None without them: see `lacks`."""
 
     report: Report
     pods_count: float
@@ -15,8 +15,11 @@ class Contender:
     tokens_per_s: float
     per_card: float
     per_pod: float | None  # None where the cards fill less than a pod
-    per_kw: float | None  # of the pods' maximum power
-    per_musd: float | None  # tokens/s per million USD of purchase price
+    goodput_frac: float | None  # what failures leave
+    site_w: float | None  # drawn at the work, the building included
+    per_kw: float | None  # tokens/s per kW of site power
+    usd_per_s: float | None  # machines, network, building, energy, upkeep
+    mtoken_usd: float | None  # a million tokens that failures leave
     chip_factor: float  # per-card rate of the chip under a perfect fabric, over the baseline's
     system_factor: float  # share of that which the system keeps, over the baseline's
     ideal_per_card: float

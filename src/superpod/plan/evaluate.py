@@ -1,6 +1,6 @@
 """Scenario to Report: resolve, search, explain. Nothing is computed here that a layer below could compute."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import UsedFact
@@ -31,16 +31,32 @@ def evaluate(catalogue: Catalogue, scenario: Scenario, progress: Progress | None
     """
     if scenario.prefill_pod:
         return evaluate_pair(catalogue, scenario)
+    return report_of(catalogue, planned(catalogue, scenario, progress))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """A scenario on its machine with the plan that was found."""
+
+    scenario: Scenario
+    made: Machine
+    answer: Answer
+    price: Repricer
+
+
+def planned(catalogue: Catalogue, scenario: Scenario, progress: Progress | None = None) -> Planned:
+    """Search a scenario's plan; raise as `evaluate`, with a number of cards that would do where memory is short."""
     made = machine(catalogue, scenario)
     try:
         answer, price = solve(made, scenario, progress)
     except InfeasibleError as error:
         raise advised(catalogue, scenario, made, error) from None
-    return report_of(catalogue, scenario, made, answer, price)
+    return Planned(scenario=scenario, made=made, answer=answer, price=price)
 
 
-def report_of(catalogue: Catalogue, scenario: Scenario, made: Machine, answer: Answer, price: Repricer) -> Report:
+def report_of(catalogue: Catalogue, found: Planned) -> Report:
     """Return the report on a plan that was found."""
+    scenario, made, answer, price = found.scenario, found.made, found.answer, found.price
     lean = sensitivities(catalogue, scenario, made, price, answer.breakdowns)
     low, high = lean.band
     value = answer.headline.value
