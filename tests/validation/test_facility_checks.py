@@ -101,6 +101,18 @@ def test_2_water_cooled_node_of_b200_in_training(parts: FacilityParts) -> None:
     assert node_w("llama-2-70b", "hgx-b200", work, "cold-plate-warm") == pytest.approx(9570.0, rel=0.10)
 
 
+@pytest.mark.parametrize(
+    ("limit", "air", "watts"), [(700.0, 0.0, 2310.0), (1000.0, 0.0, 2360.0), (1000.0, 1.0, 2880.0)]
+)
+def test_idle_nodes(parts: FacilityParts, limit: float, air: float, watts: float) -> None:
+    """MLPerf Training v4.0 (8 H100 in a tank) and Inference v5.1 (8 B200 in water, in air), nothing running.
+
+    What stands beside chips is the mean of the first two; fans draw as much more idle (0.52 kW) as busy.
+    """
+    idle = float(CATALOGUE.chip_power("nvidia-hopper").idle_ratio) * limit
+    assert machine_w(parts, 8, idle, limit, cpus=2, air=air) == pytest.approx(watts, rel=0.08)
+
+
 def test_2_air_cooled_nodes_of_h100_in_training() -> None:
     """MLPerf Training v4.1, Llama-2-70B LoRA on 8 nodes: 7.02 kW each."""
     work = Training(batch_sequences=64, sequence_tokens=8192)

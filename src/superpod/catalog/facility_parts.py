@@ -63,7 +63,8 @@ class NodeParts:
     """What stands beside the chips of a node.
 
     `io_w` a chip: network cards, drives and switch chips of a board of up to `board_chips_count`. `cpus_per_chip_ratio`
-    stands in where the pod does not say how many CPUs it has. Fans take `fan_frac` of the heat that air carries away.
+    stands in where the pod does not say how many CPUs it has. Fans take `fan_frac` of the heat that air carries away
+    at the chips' limits, busy or idle.
     """
 
     cpu_w: float

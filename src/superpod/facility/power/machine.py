@@ -62,16 +62,18 @@ class Draw:
 def draw(bill: Bill, parts: FacilityParts, chips_w: Num, rated_w: Num, air_frac: Num) -> Draw:
     """Return what a machine draws whose chips draw `chips_w` each on average, at most `rated_w`.
 
-    load = chips + CPUs + boards + fans + switches + modules; fans take a share of the heat of the nodes that air
-    carries; at the mains (load + fixed x rated load) / efficiency. Switches and modules hardly follow the traffic and
-    are charged by time. Server overheads are those of MLPerf's measured nodes (facts `facility_parts`).
+    load = chips + CPUs + boards + fans + switches + modules; fans take a share of the heat of the nodes at their rating
+    that air carries, whatever the load: what an air-cooled node draws more than its water-cooled sibling is the same
+    idle and busy (MLPerf Inference v5.1); at the mains (load + fixed x rated load) / efficiency. Switches and modules
+    hardly follow the traffic and are charged by time. Server overheads are those of MLPerf's measured nodes (facts
+    `facility_parts`).
     """
     beside = bill.cpus_count * parts.node.cpu_w + bill.chips_count * parts.node.io_w
     fixed = bill.switches_count * parts.network.switch_w + bill.modules_w
     blown = parts.node.fan_frac * air_frac
     chips = bill.chips_count * chips_w
-    fans = blown * (chips + beside)
-    rated = (bill.chips_count * rated_w + beside) * (1.0 + blown) + fixed
+    fans = blown * (bill.chips_count * rated_w + beside)
+    rated = bill.chips_count * rated_w + beside + fans + fixed
     load = chips + beside + fans + fixed
     supply = Stage(name=LOSSES, fixed_w=parts.supply.fixed_frac * rated, efficiency_frac=parts.supply.efficiency_frac)
     uses = {
