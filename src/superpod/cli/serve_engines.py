@@ -61,6 +61,8 @@ def work_of(work: Any, found: ServingImport, said: set[str]) -> Serving:
         changed["cache_bytes"] = first.cache_bytes
     if "mode" not in said:
         changed["mode"] = found.mode
+    if "redundant_experts" not in said:
+        changed["redundant_count"] = first.redundant_experts
     return replace(step, **changed)
 
 

@@ -25,6 +25,7 @@ from superpod.parallel.layout import (
 from superpod.parallel.place import packed_ranks
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Training
+from superpod.serve.expert_load import in_order_ratio
 from superpod.train.schedules import SCHEDULES
 
 Columns = dict[str, np.ndarray[Any, np.dtype[np.float64]]]
@@ -145,14 +146,12 @@ def enumerate_degrees(machine: Machine, work: Training, fixed: Mapping[str, floa
 def imbalance(work: Training, expert: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Return the load of the fullest expert rank over the mean, for each row.
 
-    Of measured visits, e ranks hold consecutive experts: (largest sum of a rank) / (mean of the ranks).
+    Of measured visits, e ranks hold consecutive experts (`serve.expert_load.in_order_ratio`).
     """
     ratios = np.full(len(expert), work.imbalance_ratio)
     loads = np.asarray(work.expert_visits_count, dtype=float)
     for ranks in np.unique(expert) if loads.size else ():
-        first = np.arange(int(min(ranks, loads.size))) * loads.size // int(min(ranks, loads.size))
-        held = np.add.reduceat(loads, first)
-        ratios[expert == ranks] = held.max() / held.mean()
+        ratios[expert == ranks] = in_order_ratio(loads, int(ranks))
     return ratios
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError
+from superpod.frameworks.serving.launch import degrees
 from superpod.parallel.layout import Layout
 from superpod.plan.expert_balance import drawn, imbalance_of, visits_of
 from superpod.plan.explain_serve import answer
@@ -89,3 +90,10 @@ def test_visits_of_another_model_are_refused() -> None:
 def test_drawn_visits_repeat() -> None:
     assert drawn(64, 1.2, 30.0) == drawn(64, 1.2, 30.0)
     assert len(drawn(64, 1.2, 30.0)[0]) == 64
+
+
+def test_launch_commands_fill_the_ranks_with_copies() -> None:
+    """256 experts and 32 more on 64 ranks: five places each, 64 copies."""
+    layout = Layout(data=64.0, expert=64.0)
+    assert degrees("vllm", layout, R1.spec, 32)["redundant_experts"] == filled(256, 64, 32) == 64
+    assert degrees("vllm", layout, R1.spec)["redundant_experts"] == 0

@@ -71,13 +71,13 @@ def pools_of(
         "graphs": software.graphs,
     }
     budget = int(software.step_tokens_count)
-    decode = degrees(engine, deployment.decode.layout, spec)
+    decode = degrees(engine, deployment.decode.layout, spec, work.redundant_count)
     count = whole(engine, "decode_instances", deployment.decode_instances)
     stages = decode["pipeline"]
     if deployment.mode == "aggregated":
         pool = {"sequences_max": held * stages, "step_tokens_max": budget, "scheduling": software.scheduling}
         return (Pool(mode="aggregated", instances=count, **decode, **pool, **shared),)  # type: ignore[arg-type]
-    prefill = degrees(engine, deployment.prefill.layout, spec)
+    prefill = degrees(engine, deployment.prefill.layout, spec, work.redundant_count)
     prompts = whole(engine, "prefill batch", deployment.prefill.sequences)
     reading = {"sequences_max": prompts * prefill["pipeline"], "step_tokens_max": prompts * work.prompt_tokens}
     steps = {"sequences_max": held * stages, "step_tokens_max": max(budget, held * stages * drafts)}
@@ -92,7 +92,7 @@ def pools_of(
 MEMORY_OF = {"vllm": "all", "sglang": "all", "trtllm": "free"}
 
 
-def degrees(engine: str, layout: Layout, spec: ModelSpec | None) -> dict[str, int]:
+def degrees(engine: str, layout: Layout, spec: ModelSpec | None, redundant: int = 0) -> dict[str, int]:
     """Return the degrees of a layout that serves; raise ScenarioError for what no serving engine here can say."""
     names = ("tensor", "context", "pipeline", "data", "expert", "expert_tensor", "staged")
     found = {name: whole(engine, name, getattr(layout, name)) for name in names}
@@ -102,8 +102,8 @@ def degrees(engine: str, layout: Layout, spec: ModelSpec | None) -> dict[str, in
     if found["expert"] * split not in {1, block} or (found["expert"] * split == 1 and found["data"] > 1):
         raise unsupported(engine, "expert", found["expert"], f"experts over all {block} ranks of a stage")
     experts = experts_count(spec)
-    spare = -experts % found["expert"] if experts else 0
-    return {**found, "redundant_experts": spare}
+    more = redundant + -(experts + redundant) % found["expert"] if experts and found["expert"] > 1 else 0
+    return {**found, "redundant_experts": more}
 
 
 def experts_count(spec: ModelSpec | None) -> int:
