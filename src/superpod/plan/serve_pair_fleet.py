@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from superpod.parallel.layout import Layout
 from superpod.plan.scenario import Serving
 from superpod.plan.serve_fleet import Workshop, overlap
+from superpod.plan.serve_operations import run_so
 from superpod.plan.serve_pair import Pair, passage
 from superpod.plan.serve_search import Deployment, requests_of
 from superpod.serve.costs import StepCosts
@@ -36,15 +37,15 @@ class PairShop(Workshop):
         return self.reads.prefixes(layout)
 
     def fleet(self, found: Deployment, *, slower: float = 1.0, whole: bool = False) -> Fleet:
-        """Return a deployment's fleet; nothing on it is scaled and nothing fails, whether `whole` or not."""
-        del whole
+        """Return a deployment's fleet; where `whole` nobody is refused. Nothing on it is scaled, and nothing fails."""
         read = self.pool(found.prefill.layout, "prefill", found.prefill_instances, slower)
-        return Fleet(
+        made = Fleet(
             pool=read,
             decode=self.pool(found.decode.layout, "decode", found.decode_instances, slower),
             transfer=pair_link(self.pair, found, self.work, read.costs),
             prefixes=self.prefixes(found.prefill.layout),
         )
+        return made if whole else run_so(self.machine, self.work, self.traffic.operations, found, made)
 
 
 def pair_shop(pair: Pair, whole: Workshop) -> PairShop:

@@ -41,32 +41,40 @@ class Tenant:
     cards_count: int | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """What a tenant does with some of its requests: their share within targets, and its goodput."""
+
+    met_frac: float
+    goodput_tokens_per_s: float
+
+
 @dataclass(slots=True, kw_only=True)
 class Trials:
-    """What each tenant does on so many cards, simulated once on some of its requests: share in targets, goodput."""
+    """What each tenant does on so many cards, simulated once."""
 
     catalogue: Catalogue
     tenants: Sequence[Tenant]
     told: Told | None = None
-    known: dict[tuple[int, int], tuple[float, float]] = field(default_factory=dict)
+    known: dict[tuple[int, int], Score] = field(default_factory=dict)
 
-    def of(self, place: int, cards: int) -> tuple[float, float]:
-        """Return (share within targets, goodput in tokens a second); nothing where no deployment is in reach."""
+    def of(self, place: int, cards: int) -> Score:
+        """Return what a tenant does on so many cards; nothing where no deployment is in reach."""
         if (place, cards) not in self.known:
             if self.told is not None:
                 self.told("splits", len(self.known), len(self.tenants) * (1 + len(STEPS) * EXCHANGES))
             try:
                 asked = sized(self.catalogue, self.tenants[place], cards)
                 made = pick(asked, shop_of(asked), SAMPLE, None)[0].outcome
-                self.known[place, cards] = made.met_frac, made.goodput_tokens_per_s
+                self.known[place, cards] = Score(met_frac=made.met_frac, goodput_tokens_per_s=made.goodput_tokens_per_s)
             except InfeasibleError:
-                self.known[place, cards] = 0.0, 0.0
+                self.known[place, cards] = Score(met_frac=0.0, goodput_tokens_per_s=0.0)
         return self.known[place, cards]
 
     def rank(self, cards: Sequence[int]) -> tuple[float, float]:
         """Return how good a split is: the smallest share within targets, to a thousandth, then goodput of all."""
         found = [self.of(place, count) for place, count in enumerate(cards)]
-        return round(min(share for share, _ in found), 3), sum(rate for _, rate in found)
+        return round(min(item.met_frac for item in found), 3), sum(item.goodput_tokens_per_s for item in found)
 
 
 def sized(catalogue: Catalogue, tenant: Tenant, cards: int) -> Question:
@@ -162,8 +170,8 @@ def exchanged(
     for parts in STEPS:
         step = max(left // parts, 1)
         for _ in range(EXCHANGES):
-            poor = min(free, key=lambda place: trials.of(place, best[place])[0])
-            if trials.of(poor, best[poor])[0] == 1.0:
+            poor = min(free, key=lambda place: trials.of(place, best[place]).met_frac)
+            if trials.of(poor, best[poor]).met_frac == 1.0:
                 break
             offers = []
             for rich in free:

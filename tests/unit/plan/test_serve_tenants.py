@@ -8,7 +8,7 @@ from superpod.catalog.load import SHIPPED, Catalogue
 from superpod.errors import InfeasibleError, ScenarioError
 from superpod.plan.scenario import Scenario, Serving, Traffic
 from superpod.plan.serve_answer import evaluate_traffic
-from superpod.plan.serve_tenants import Tenant, Trials, divided, evaluate_tenants
+from superpod.plan.serve_tenants import Score, Tenant, Trials, divided, evaluate_tenants
 from superpod.plan.serve_tenants_result import TenantsReport
 
 CHAT = Scenario(
@@ -63,9 +63,9 @@ def test_a_tenant_is_served_as_on_a_machine_of_its_own(catalogue: Catalogue, rep
 class Known(Trials):
     """Trials whose outcome is a formula: a tenant needs so many cards for all of its requests."""
 
-    def of(self, place: int, cards: int) -> tuple[float, float]:
+    def of(self, place: int, cards: int) -> Score:
         share = min(cards / (5.0, 2.0)[place], 1.0)
-        return share, 100.0 * share
+        return Score(met_frac=share, goodput_tokens_per_s=100.0 * share)
 
 
 def test_cards_go_to_whom_fewest_requests_are_in_time(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
