@@ -21,6 +21,7 @@ from superpod.cli.report_page import (
     stations_table,
 )
 from superpod.cli.serve_charts import distributions, over_time, rate_charts
+from superpod.cli.whole_page import building_section, failures_text
 from superpod.cli.wording import DASH, count, duration, quantity
 from superpod.units import percent, significant
 
@@ -60,6 +61,8 @@ def screen_blocks(report: TrafficReport) -> tuple[Block, ...]:
     blocks.append(times_table(report))
     blocks.extend(harm_text(report))
     blocks.append(Text(title="Binding limit", lines=(report.binding,), tone="strong"))
+    if report.whole is not None:
+        blocks.append(failures_text(report.whole))
     blocks.append(Text(title="Deployment", lines=(layout_text(report.deployment),)))
     blocks.append(classes_table(report.outcome.classes))
     if report.sweep is not None:
@@ -96,6 +99,8 @@ def full_blocks(report: TrafficReport, sources: Mapping[str, Source], machine: s
                 blocks=(sweep_table(report.sweep, full=True), *rate_charts(report, report.sweep)),
             )
         )
+    if report.whole is not None:
+        blocks.append(building_section(report.whole))
     blocks.append(Section(title="Deployment", blocks=(layout_grid(report.deployment), trials_table(report))))
     blocks.append(Section(title="The requests", blocks=(traffic_grid(report),)))
     blocks.append(

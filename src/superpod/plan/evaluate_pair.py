@@ -11,12 +11,14 @@ from superpod.plan.band import log_spread, shares
 from superpod.plan.explain_serve import described, infeasible, memory_limit, memory_pools, requests_limit, why_slower
 from superpod.plan.grounds import no_tables, notes, package_version
 from superpod.plan.machine import Machine
-from superpod.plan.money import Costed, costed
 from superpod.plan.report import Candidate, Metric, Report, Station
 from superpod.plan.scenario import Scenario, Serving
 from superpod.plan.sensitivity import FITTED, leaning
 from superpod.plan.serve_pair import Pair, Side, cards, links_frac, pair, pool_cards, pool_rates, repriced, search_pair
 from superpod.plan.serve_search import Deployment, ServeSearch, instance_ranks, requests_of, room
+from superpod.plan.serve_whole import pair_whole
+from superpod.plan.whole import each_once
+from superpod.plan.whole_words import whole_metrics, whole_notes
 from superpod.result import Limit
 from superpod.serve.memory import usable_bytes
 from superpod.units import human
@@ -67,7 +69,7 @@ def report(
 
     spread = max(log_spread(one, shares(best.decode.term)), log_spread(two, shares(best.prefill.term)))
     lean = leaning(facts, spread, repriced(made, work, best), priced)
-    money = cost_of(catalogue, scenario.facility, made, pool_cards(made, best), best.tokens_per_s)
+    whole, cited = pair_whole(catalogue, scenario.facility, made, work, best, lean.band)
     held = requests_limit(one, best)
     return Report(
         question=sentence(made, work),
@@ -83,7 +85,7 @@ def report(
         software=f"{one.software.id}@{one.software.version}",
         headline=Metric(key="tokens_per_s", label="output throughput", value=best.tokens_per_s, unit="token/s"),
         band=(best.tokens_per_s * lean.band[0], best.tokens_per_s * lean.band[1]),
-        metrics=(*metrics(made, work, best), *money.metrics),
+        metrics=(*metrics(made, work, best), *whole_metrics(whole, "serve")),
         breakdowns=(best.decode.term, best.prefill.term),
         memory=memory(made, best),
         limits=limits(made, work, best, held),
@@ -96,11 +98,12 @@ def report(
         considered_count=found.considered_count,
         feasible_count=found.feasible_count,
         sensitivities=lean.ranked,
-        facts=(*facts, *money.facts),
-        notes=(*said(made, scenario), *((money.note,) if money.note else ())),
+        facts=each_once((*facts, *cited)),
+        notes=(*said(made, scenario), *whole_notes(whole)),
         catalogue_hash=hash_of(facts),
         version=package_version(),
         stations=stations(made, work, best),
+        whole=whole,
     )
 
 
@@ -157,25 +160,6 @@ def machine_notes(side: Side, scenario: Scenario) -> tuple[str, ...]:
         *no_tables(side.machine, scenario),
         *(shared if network is not None and network.shares_scale_up_ports else ()),
     )
-
-
-def cost_of(
-    catalogue: Catalogue, facility: str, made: Pair, cards_counts: tuple[float, float], tokens_per_s: float
-) -> Costed:
-    """Return the cost of cards of both machines, decode first; none, with a note, where that of one is unpublished."""
-    parts = [
-        costed(catalogue, facility, replace(side.machine, cards_count=count), tokens_per_s)
-        for side, count in zip((made.decode, made.prefill), cards_counts, strict=True)
-    ]
-    missing = "; ".join(dict.fromkeys(part.note for part in parts if part.note))
-    if missing:
-        return Costed(note=f"{missing}, and a cost of one machine alone would mislead")
-    both = tuple(
-        replace(mine, value=mine.value + other.value)
-        for mine, other in zip(parts[0].metrics, parts[1].metrics, strict=True)
-    )
-    facts = {used.where: used for part in parts for used in part.facts}
-    return Costed(metrics=both, facts=tuple(facts.values()))
 
 
 def metrics(made: Pair, work: Serving, best: Deployment) -> tuple[Metric, ...]:

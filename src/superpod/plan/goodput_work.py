@@ -1,6 +1,6 @@
 """What failures leave of a plan that a search found: of a training step, of serving instances."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 
@@ -47,6 +47,17 @@ def failing_of(
     if isinstance(plan, Trained):
         return _training(subject, asked)
     return _serving(subject, asked, instances(made, plan))
+
+
+def failing_together(parts: Sequence[Failing]) -> Failing:
+    """Return what failures leave of parts that need each other: that of the worst."""
+    worst = min(parts, key=lambda part: part.left.goodput_frac)
+
+    def goodput(changes: Moved) -> Num:
+        least: Num = reduce(np.minimum, [part.goodput(changes) for part in parts])
+        return least
+
+    return Failing(left=worst.left, facts=tuple(used for part in parts for used in part.facts), goodput=goodput)
 
 
 def instances(made: Machine, plan: Deployment) -> tuple[float, ...]:

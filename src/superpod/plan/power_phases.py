@@ -1,6 +1,6 @@
 """What chips do in a training step or while serving, as activities that power follows from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -35,6 +35,7 @@ WAITS = {
 }
 STREAMS = ("optimizer update", "gradient copies")  # kernels that only move bytes
 BUBBLE = "pipeline bubble"
+IDLE_LEAST = 1e-9
 UNFUSED = {"scores", "softmax", "attention dropout", "values"}
 
 
@@ -176,21 +177,13 @@ def idle_load(chips: float, time_s: float) -> tuple[Load, ...]:
 def serving_loads(machine: Machine, work: Serving, best: Deployment) -> tuple[Load, ...]:
     """Return what the chips of each pool do: a decode step, a prefill pass, or both in turn.
 
-    A decode step is one activity with the utilisations of its whole time, waits included, as the shares of chips were
-    fitted to serving; a prefill pass is kernels and waits apart, as in training.
+    See `pass_activities`.
     """
-    steps = dict(zip(("decode", "prefill"), passes(work, best), strict=True))
-    terms = {"decode": best.decode.term, "prefill": best.prefill.term}
-    made = {name: _pass_activities(machine.engine, *steps[name][1:], terms[name]) for name in steps}
-    if best.decode.apart is not None:
-        made["decode"] = apart_activities(machine.engine, best.decode, best.decode.apart, steps["decode"][-1])
+    made = pass_activities(machine.engine, work, best)
     chips = used_ranks(best) / machine.fabric.ranks_per_chip
     idle = idle_load(machine.cards_count - chips, 1.0)
     if best.mode == "aggregated":
-        mixed = (
-            *(_scaled(item, 1.0 - best.prompt_frac, made["decode"]) for item in made["decode"]),
-            *(_scaled(item, best.prompt_frac, made["prefill"]) for item in made["prefill"]),
-        )
+        mixed = in_turn({"decode": 1.0 - best.prompt_frac, "prefill": best.prompt_frac}, made)
         return (Load(name="decode and prefill in turn", chips_count=chips, activities=mixed), *idle)
     each = machine.fabric.ranks_per_chip
     decode = best.decode_instances * float(decode_ranks(best.decode)) / each
@@ -200,6 +193,28 @@ def serving_loads(machine: Machine, work: Serving, best: Deployment) -> tuple[Lo
         Load(name="prefill pool", chips_count=prefill, activities=made["prefill"]),
         *idle,
     )
+
+
+def pass_activities(engine: Engine, work: Serving, best: Deployment) -> dict[str, tuple[Activity, ...]]:
+    """Return what a chip does in a decode step and in a prefill pass.
+
+    A decode step is one activity with the utilisations of its whole time, waits included, as the shares of chips were
+    fitted to serving; a prefill pass is kernels and waits apart, as in training.
+    """
+    steps = dict(zip(("decode", "prefill"), passes(work, best), strict=True))
+    terms = {"decode": best.decode.term, "prefill": best.prefill.term}
+    made = {name: _pass_activities(engine, *steps[name][1:], terms[name]) for name in steps}
+    if best.decode.apart is not None:
+        made["decode"] = apart_activities(engine, best.decode, best.decode.apart, steps["decode"][-1])
+    return made
+
+
+def in_turn(shares: Mapping[str, float], made: Mapping[str, tuple[Activity, ...]]) -> tuple[Activity, ...]:
+    """Return a second of which each pass takes its share, and nothing the rest."""
+    given = {name: share for name, share in shares.items() if share > 0.0}
+    busy = tuple(_scaled(item, share, made[name]) for name, share in given.items() for item in made[name])
+    left = 1.0 - sum(shares.values())
+    return busy if left < IDLE_LEAST else (*busy, Activity(name="idle", kind="idle", time_s=left))
 
 
 def apart_activities(engine: Engine, one: Decode, apart: Apart, phase: Phase) -> tuple[Activity, ...]:

@@ -13,20 +13,25 @@ from superpod.plan.explain_experts import experts_metrics, of_experts
 from superpod.plan.explain_serve import described, used_ranks
 from superpod.plan.grounds import facts_hash, no_tables, notes, package_version
 from superpod.plan.machine import Machine, machine
-from superpod.plan.money import card_rates, costed
 from superpod.plan.report import Metric
 from superpod.plan.scenario import Scenario, Serving, Traffic
 from superpod.plan.serve_choice import LAST_COUNT, Told, Tried, chosen, trial
+from superpod.plan.serve_failures import hits
 from superpod.plan.serve_fleet import Workshop
+from superpod.plan.serve_operated import told as what_was_run
+from superpod.plan.serve_operations import check_operations
 from superpod.plan.serve_pair import Pair
 from superpod.plan.serve_pair_fleet import pair_shop
 from superpod.plan.serve_pair_report import of_pair, pair_of
-from superpod.plan.serve_result import Harm, Outcome, Sweep, TrafficReport
+from superpod.plan.serve_result import Outcome, Sweep, TrafficReport
 from superpod.plan.serve_run import Sink, outcome, targets_of
 from superpod.plan.serve_sweep import swept
 from superpod.plan.serve_traffic import STRIDE, Stream, check_traffic, mean_work, requests_of
 from superpod.plan.serve_traffic import described as description_of
+from superpod.plan.serve_whole import traffic_whole
 from superpod.plan.serve_words import advice, binding
+from superpod.plan.whole import each_once
+from superpod.plan.whole_words import whole_metrics, whole_notes
 from superpod.traffic.describe import Description
 from superpod.traffic.requests import ClosedLoop, Trace, joined
 
@@ -65,6 +70,7 @@ def question_of(catalogue: Catalogue, scenario: Scenario) -> Question:
     if not isinstance(work, Serving) or traffic is None:
         raise ScenarioError("requests are served, not trained", where="traffic")
     check_traffic(traffic)
+    check_operations(traffic.operations)
     description = description_of(traffic)
     work = mean_work(work, description)
     scenario = replace(scenario, work=work)
@@ -77,6 +83,8 @@ def question_of(catalogue: Catalogue, scenario: Scenario) -> Question:
             where="--disaggregate",
             hint="smaller pools, or more cards (--cards)",
         )
+    if two is None:
+        hits(made, traffic.failures)
     return Question(
         catalogue=catalogue,
         scenario=scenario,
@@ -122,9 +130,12 @@ def answer_of(asked: Question, told: Told | None = None, sink: Sink | None = Non
     )
     ends = None if found.interrupted else banded(shop, asked, best, found)
     rates = swept(asked.traffic, best, asked.cards_count, told) if asked.traffic.sweep and ends else None
-    made = replace(report(asked, best, tried, found, ends, rates), harm=harm_of(shop, asked, best) if ends else None)
+    made = report(asked, best, tried, found, ends, rates)
+    if ends:
+        harm, operated = what_was_run(shop, best, found)
+        made = replace(made, harm=harm, operated=operated)
     if asked.pair is not None:
-        made = of_pair(made, asked.catalogue, asked.scenario, asked.pair, best.found)
+        made = of_pair(made, asked.scenario, asked.pair, best.found)
     return Answered(report=made, question=asked, chosen=best)
 
 
@@ -198,7 +209,9 @@ def report(
 ) -> TrafficReport:
     """Return the report."""
     made, work, traffic = asked.made, asked.work, asked.traffic
-    money = costed(asked.catalogue, asked.scenario.facility, made, max(found.output_tokens_per_s, 1e-12))
+    whole, cited = traffic_whole(
+        asked.catalogue, asked.scenario.facility, asked.pair or made, work, best.found, (found.pools, rate_of(found))
+    )
     used = used_ranks(best.found) / made.fabric.ranks_per_chip
     slow, quick = ends if ends is not None else (None, None)
     band = (slow.met_frac, quick.met_frac) if slow and quick else (found.met_frac, found.met_frac)
@@ -222,8 +235,7 @@ def report(
         metrics=(
             *rates_of(asked, found),
             *experts_metrics(made, work, best.found),
-            *energy(asked, found),
-            *money.metrics,
+            *whole_metrics(whole, "serve"),
         ),
         outcome=found,
         slow=slow,
@@ -234,15 +246,16 @@ def report(
         trials=tuple(trial(item) for item in tried),
         sweep=rates,
         harm=None,
-        facts=(*made.facts, *money.facts),
+        facts=each_once((*made.facts, *cited)),
         notes=(
             *said(asked, found),
             *notes(made),
             *no_tables(made, asked.scenario),
-            *filter(None, (money.note,)),
+            *whole_notes(whole),
         ),
         catalogue_hash=facts_hash(made),
         version=package_version(),
+        whole=whole,
     )
 
 
@@ -275,41 +288,17 @@ def rates_of(asked: Question, found: Outcome) -> tuple[Metric, ...]:
     )
 
 
-def energy(asked: Question, found: Outcome) -> tuple[Metric, ...]:
-    """Return an estimate of the energy of an output token: maximum power, building included, while instances are busy.
-
-    An idle instance draws less, but nobody has published what; it counts as nothing here, and as busy in the cost.
-    """
-    rates = card_rates(asked.catalogue, asked.scenario.facility, asked.made)
-    if rates is None or not found.output_tokens_per_s:
-        return ()
-    each = asked.made.fabric.ranks_per_chip
-    busy = sum(use.busy_frac * use.instances_count * use.ranks_count / each for use in found.pools)
-    joules = rates.power_w * busy / found.output_tokens_per_s
-    return (Metric(key="energy_j_per_token", label="energy of an output token (estimate)", value=joules, unit="J"),)
+def rate_of(found: Outcome) -> float:
+    """Return output tokens a second, of a run that ended before the first of them almost none."""
+    return max(found.output_tokens_per_s, 1e-12)
 
 
 def said(asked: Question, found: Outcome) -> tuple[str, ...]:
     """Return what a reader must know of the simulation."""
     spoken = [
         *filter(None, (of_experts(asked.made.spec, asked.work),)),
-        "energy: maximum power while an instance is busy, nothing while it is idle: an estimate",
-        "cost: of the whole machine, busy or idle, over the tokens that this traffic has",
+        "power and cost: of the whole machine, busy or idle, over the tokens that this traffic has",
     ]
     if found.interrupted:
         spoken.insert(0, f"interrupted: {found.arrived_count:,} requests had ended; all numbers are theirs alone")
     return tuple(spoken)
-
-
-def harm_of(shop: Workshop, asked: Question, best: Tried) -> Harm | None:
-    """Return the same requests without failures, where some are asked for."""
-    if not asked.traffic.failures:
-        return None
-    whole = outcome(shop.fleet(best.found, whole=True), requests_of(asked.traffic), best.targets)
-    return Harm(
-        failures_count=len(best.fleet.mishaps),
-        met_frac=whole.met_frac,
-        ttft_p90_s=whole.times.ttft.p90_s,
-        tpot_p90_s=whole.times.tpot.p90_s,
-        finished_count=whole.finished_count,
-    )

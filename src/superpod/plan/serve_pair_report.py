@@ -38,9 +38,7 @@ def pair_of(catalogue: Catalogue, scenario: Scenario, traffic: Traffic) -> Pair:
     return made
 
 
-def of_pair(
-    report: TrafficReport, catalogue: Catalogue, scenario: Scenario, made: Pair, found: Deployment
-) -> TrafficReport:
+def of_pair(report: TrafficReport, scenario: Scenario, made: Pair, found: Deployment) -> TrafficReport:
     """Return a report that was made as if there were one machine, with what it must say of two."""
     one, two = made.decode.machine, made.prefill.machine
     work, outcome = scenario.work, report.outcome

@@ -6,6 +6,7 @@ from typing import Literal
 
 from superpod.catalog.provenance import UsedFact
 from superpod.plan.report import Metric, Station
+from superpod.plan.whole_result import Whole
 from superpod.traffic.describe import Description
 
 Condition = Literal["stable", "backlogged", "overloaded"]
@@ -230,6 +231,7 @@ class TrafficReport:
     version: str
     stations: tuple[Station, ...] = ()  # where prompts are read on one machine and decoded on another
     extras: Mapping[str, float] = field(default_factory=dict)
+    whole: Whole | None = None  # what it draws, what failures leave of it, what it costs
 
     @property
     def estimates(self) -> tuple[UsedFact, ...]:

@@ -73,6 +73,7 @@ def test_json_keeps_field_names_and_knows_no_infinity() -> None:
         "label": "Output tokens per second and card",
         "value": 1943.4,
         "unit": "token/s",
+        "band": None,
     }
     assert report["band"] == [1655.0, 2210.0]
     assert report["breakdowns"][1]["parts"][0]["parts"][0]["time_s"] == 0.0139
