@@ -11,14 +11,14 @@ from typing import Any
 import click
 
 from superpod.cli import options as shared
-from superpod.plan.operations import Failure
+from superpod.cli.serve_operations import OPERATIONS, operations_of, operations_options
 from superpod.plan.scenario import Serving, Traffic
 
 GIVEN = click.Path(exists=True, dir_okay=False, path_type=Path)
 FILE = click.Path(dir_okay=False, path_type=Path)
 ENGINES = ("vllm", "sglang", "trtllm")
 ORDERS = ("mixed", "alternate", "prompts-first")
-PREFIX_CACHES = ("off", "chips", "peers", "host")
+PREFIX_CACHES = ("off", "chips", "peers", "host", "disk")
 ROUTERS = ("round-robin", "least-load", "prefix-aware", "sticky")
 ASKED = ("trace", "rate", "lengths", "concurrency")
 """What makes a question one with traffic; the other options of this file go with one of them."""
@@ -30,8 +30,8 @@ GOES_WITH = (
     "router",
     "schedule",
     "prefix_cache",
-    "fail",
     "elastic",
+    *OPERATIONS,
     "sweep",
     "out",
     "trace_window",
@@ -74,23 +74,6 @@ class Pools(click.ParamType):  # type: ignore[type-arg]  # as above
                 f"{value!r} are no pools; write cards that read prompts and cards that decode: 192:192", param, ctx
             )
         return int(match[1]), int(match[2])
-
-
-class FailureAt(click.ParamType):  # type: ignore[type-arg]  # as above
-    """Cards that fail: 17@10min, or 16-23@10min+5min where they come back."""
-
-    name = "failure"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Failure:
-        """Return the failure; fail on anything else."""
-        if isinstance(value, Failure):
-            return value
-        match = re.fullmatch(r"(\d+)(?:-(\d+))?@([^+]+)(?:\+(.+))?", str(value).strip())
-        at, down = (shared.parse_duration(match[place] or "") if match else None for place in (3, 4))
-        if match is None or at is None or (match[4] and not down):
-            self.fail(f"{value!r} is no failure; write CARDS@TIME or CARDS@TIME+DOWN: 16-23@10min+5min", param, ctx)
-        made = Failure(first_count=int(match[1]), last_count=int(match[2] or match[1]), at_s=at)
-        return replace(made, down_s=down) if down else made
 
 
 class Span(click.ParamType):  # type: ignore[type-arg]  # as above
@@ -141,9 +124,9 @@ def traffic_options(command: shared.Command) -> shared.Command:
             type=click.Choice(PREFIX_CACHES),
             default="chips",
             show_default=True,
-            help="Prompts that begin alike are kept by chips, found by peers, and in host memory.",
+            help="Prompts that begin alike are kept by chips, found by peers, in host memory, on disk.",
         ),
-        click.option("--fail", type=FailureAt(), multiple=True, metavar="CARDS@TIME", help="Cards fail; +TIME: back."),
+        *operations_options(),
         click.option("--elastic", is_flag=True, help="An instance that loses cards goes on, slower."),
         click.option("--sweep", is_flag=True, help="Also answer at other rates: what the machine could take."),
         click.option("--out", type=FILE, metavar="FILE", help="Write every request: .parquet, .csv or .csv.gz."),
@@ -199,5 +182,6 @@ def traffic_of(options: Mapping[str, Any]) -> Traffic:
         prefix_cache=options["prefix_cache"],
         failures=options["fail"],
         elastic=options["elastic"],
+        operations=operations_of(options),
         sweep=options["sweep"],
     )

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from superpod.catalog.provenance import UsedFact
+from superpod.plan.operations_result import Operated
 from superpod.plan.report import Metric, Station
 from superpod.plan.whole_result import Whole
 from superpod.traffic.describe import Description
@@ -75,7 +76,8 @@ class PoolUse:
     """What a pool did: its size, and shares of the time in which its instances were busy, by kind of step.
 
     `held_count`: requests that it decodes at a time, in the mean; `room_count`: those that it decodes within the target
-    in the steady state. Both 0 for a pool that only reads prompts.
+    in the steady state. Both 0 for a pool that only reads prompts. `up_frac`: the share of the time in which its
+    instances are up.
     """
 
     name: str
@@ -87,6 +89,7 @@ class PoolUse:
     capacity_tokens: float
     held_count: float
     room_count: float
+    up_frac: float = 1.0
 
     @property
     def busy_frac(self) -> float:
@@ -182,13 +185,17 @@ class Sweep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Harm:
-    """What failures cost: the same requests without them. `failures_count`: instances that fail or become slower."""
+    """What failures cost: the same requests without them, `missed_count` more of which meet both targets.
+
+    `failures_count`: instances that fail or become slower.
+    """
 
     failures_count: int
     met_frac: float
     ttft_p90_s: float
     tpot_p90_s: float
     finished_count: int
+    missed_count: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +238,7 @@ class TrafficReport:
     version: str
     stations: tuple[Station, ...] = ()  # where prompts are read on one machine and decoded on another
     extras: Mapping[str, float] = field(default_factory=dict)
+    operated: Operated | None = None  # what scaling, refusals, preemption and failures did
     whole: Whole | None = None  # what it draws, what failures leave of it, what it costs
 
     @property

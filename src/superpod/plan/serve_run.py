@@ -10,7 +10,7 @@ from superpod.plan.serve_result import Condition, Outcome, PoolUse
 from superpod.plan.serve_search import Deployment
 from superpod.plan.serve_tally import Reals, Tally
 from superpod.plan.serve_traffic import Stream
-from superpod.serve.simulation.answer import InstanceUse, Served, Simulated
+from superpod.serve.simulation.answer import SERIES, InstanceUse, Served, Simulated
 from superpod.serve.simulation.columns import FINISHED
 from superpod.serve.simulation.fleet import Fleet, Pool
 from superpod.serve.simulation.run import simulate
@@ -18,19 +18,6 @@ from superpod.traffic.requests import ClosedLoop, Trace, trace
 
 APART_S = 1e5
 """Between requests that shall not meet: longer than any of them takes."""
-SHOWN = (
-    "queued",
-    "in_flight",
-    "memory_tokens",
-    "decode_busy_s",
-    "prompt_busy_s",
-    "mixed_busy_s",
-    "arrivals",
-    "finishes",
-    "output_tokens",
-    "prompt_tokens",
-    "transfer_bytes",
-)
 LEFT_OVER_FRAC = 0.05
 """Of the arrivals of the second half: who leaves more behind is overloaded."""
 Told = Callable[[int], None]
@@ -74,8 +61,8 @@ def targets_of(fleet: Fleet, found: Deployment, work: Serving, engine: str = "au
 
 
 def one_of(pool: Pool) -> Pool:
-    """Return a pool of one instance."""
-    return replace(pool, instances_count=1)
+    """Return a pool of one instance that is always up and refuses nobody."""
+    return replace(pool, instances_count=1, scaler=None, queue_max_count=None, queue_max_s=None)
 
 
 def outcome(
@@ -152,7 +139,7 @@ def summed(fleet: Fleet, found: Simulated, tally: Tally, targets: Targets, rate_
         cache_mean_frac=float(held.mean()) if len(held) else 0.0,
         transfer_frac=transfer_share(fleet, found, span),
         bin_s=found.bin_s,
-        series={name: tuple(float(value) for value in found.series[name]) for name in SHOWN},
+        series={name: tuple(float(value) for value in found.series[name]) for name in SERIES},
         interrupted=found.interrupted,
         engine=found.engine,
     )
@@ -166,28 +153,30 @@ def decoding(tally: Tally) -> float:
 def pool_uses(fleet: Fleet, found: Simulated, held: float, room: float) -> tuple[PoolUse, ...]:
     """Return what each pool did."""
     if fleet.decode is None:
-        return (pool_use("all", fleet.pool, found.instances, held, room),)
-    first = fleet.pool.instances_count
+        return (pool_use("all", fleet.pool, found, (0, fleet.pool.most_count), (held, room)),)
+    first, last = fleet.pool.most_count, fleet.pool.most_count + fleet.decode.most_count
     return (
-        pool_use("prefill", fleet.pool, found.instances[:first], 0.0, 0.0),
-        pool_use("decode", fleet.decode, found.instances[first:], held, room),
+        pool_use("prefill", fleet.pool, found, (0, first), (0.0, 0.0)),
+        pool_use("decode", fleet.decode, found, (first, last), (held, room)),
     )
 
 
-def pool_use(name: str, pool: Pool, uses: tuple[InstanceUse, ...], held: float, room: float) -> PoolUse:
-    """Return what the instances of a pool did together."""
+def pool_use(name: str, pool: Pool, found: Simulated, span: tuple[int, int], held: tuple[float, float]) -> PoolUse:
+    """Return what the instances of a pool, from one to another, did together; `held`: requests at a time, and room."""
+    uses: tuple[InstanceUse, ...] = found.instances[slice(*span)]
     up = max(sum(use.up_s for use in uses), 1e-9)
     costs = pool.costs
     return PoolUse(
         name=name,
-        instances_count=pool.instances_count,
+        instances_count=pool.most_count,
         ranks_count=costs.ranks_count,
         decode_frac=sum(use.decode_s for use in uses) / up,
         prompt_frac=sum(use.prompt_s for use in uses) / up,
         mixed_frac=sum(use.mixed_s for use in uses) / up,
-        capacity_tokens=costs.capacity_tokens * costs.groups_count * pool.instances_count,
-        held_count=held,
-        room_count=room,
+        capacity_tokens=costs.capacity_tokens * costs.groups_count * pool.most_count,
+        held_count=held[0],
+        room_count=held[1],
+        up_frac=up / max(found.makespan_s * len(uses), 1e-9),
     )
 
 
@@ -195,7 +184,7 @@ def transfer_share(fleet: Fleet, found: Simulated, span_s: float) -> float:
     """Return the bytes of caches over what the links into all decode instances carry in that time."""
     if fleet.decode is None or fleet.transfer is None:
         return 0.0
-    room = fleet.transfer.bytes_per_s * fleet.decode.instances_count * span_s
+    room = fleet.transfer.bytes_per_s * fleet.decode.most_count * span_s
     return float(found.series["transfer_bytes"].sum()) / room
 
 
