@@ -11,14 +11,15 @@ from superpod.cli.wording import duration
 from superpod.units import percent, significant
 
 if TYPE_CHECKING:
-    from superpod.plan.serve_result import Outcome, RatePoint, Spread, Sweep, TrafficReport
+    from superpod.plan.serve_result import RatePoint, Spread, Sweep, TrafficReport
 
 LEAST_S = 1e-3
 MINUTE_S = 60.0
 
 
-def over_time(found: Outcome) -> tuple[Block, ...]:
-    """Return requests, caches, arrivals and tokens over time."""
+def over_time(report: TrafficReport) -> tuple[Block, ...]:
+    """Return requests, caches, arrivals and tokens over time, and instances where their number changes."""
+    found, done = report.outcome, report.operated
     unit, size = ("minutes", MINUTE_S) if found.span_s > 5 * MINUTE_S else ("seconds", 1.0)
     times = [(place + 0.5) * found.bin_s / size for place in range(len(found.series["in_flight"]))]
     across = Scale(label=unit, least=0.0, most=max(times, default=1.0))
@@ -28,7 +29,10 @@ def over_time(found: Outcome) -> tuple[Block, ...]:
     comes = [value / found.bin_s for value in series["arrivals"]]
     goes = [value / found.bin_s for value in series["finishes"]]
     made = [value / found.bin_s for value in series["output_tokens"]]
+    changes = done is not None and (done.scaling or done.failed)
+    up = (chart("Instances up", "instances", times, across, {"up": series["instances_up"]}),) if changes else ()
     return (
+        *up,
         chart(
             "Requests under way",
             "requests",

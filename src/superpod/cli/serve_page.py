@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from superpod.cli.facts import facts_table
+from superpod.cli.operations_page import failures_cost, operations_text
 from superpod.cli.page import Block, Cell, Column, Headline, Metrics, Page, Section, Table, Text, Tone
 from superpod.cli.report_page import (
     STATE_TONES,
@@ -59,7 +60,8 @@ def screen_blocks(report: TrafficReport) -> tuple[Block, ...]:
     blocks.extend(stations_table(report.stations))
     blocks.append(Text(title=report.outcome.condition.capitalize(), lines=(condition(report),)))
     blocks.append(times_table(report))
-    blocks.extend(harm_text(report))
+    blocks.extend(failures_cost(report))
+    blocks.extend(operations_text(report))
     blocks.append(Text(title="Binding limit", lines=(report.binding,), tone="strong"))
     if report.whole is not None:
         blocks.append(failures_text(report.whole))
@@ -87,9 +89,10 @@ def full_blocks(report: TrafficReport, sources: Mapping[str, Source], machine: s
     blocks: list[Block] = [
         *answer,
         Section(title="Times", blocks=(times_table(report), *distributions(report))),
-        *([Section(title="What failures cost", blocks=harm_text(report))] if report.harm is not None else []),
+        *([Section(title="What failures cost", blocks=failures_cost(report))] if report.harm is not None else []),
+        *([Section(title="What operations did", blocks=operations_text(report))] if report.operated else []),
         Section(title="By length of prompt", blocks=(classes_table(report.outcome.classes),)),
-        Section(title="Over time", blocks=over_time(report.outcome)),
+        Section(title="Over time", blocks=over_time(report)),
         Section(title="Pools and links", blocks=(pools_table(report.outcome),)),
     ]
     if report.sweep is not None:
@@ -135,20 +138,6 @@ def condition(report: TrafficReport) -> str:
     stopped = "interrupted: what follows is of the requests that had ended; " if found.interrupted else ""
     hits = f"; {percent(found.hit_frac)} of the prompt tokens were cached" if found.hit_frac else ""
     return f"{stopped}{CONDITIONS[found.condition]}; {ended} in {duration(found.span_s)}{hits}; seed {report.seed}"
-
-
-def harm_text(report: TrafficReport) -> tuple[Text, ...]:
-    """Return the answer without failures beside the one with them."""
-    harm, found = report.harm, report.outcome
-    if harm is None:
-        return ()
-    line = (
-        f"{count(harm.failures_count)} times an instance fails or becomes slower; without that "
-        f"{percent(harm.met_frac)} of the requests would be within both targets "
-        f"({100 * (found.met_frac - harm.met_frac):+.1f} points), TTFT P90 "
-        f"{duration(harm.ttft_p90_s)}, TPOT P90 {duration(harm.tpot_p90_s)}, {count(harm.finished_count)} finished"
-    )
-    return (Text(title="Failures", lines=(line,)),)
 
 
 def times_table(report: TrafficReport) -> Table:

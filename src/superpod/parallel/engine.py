@@ -14,10 +14,15 @@ from superpod.workload.precision import Precision
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostMemory:
-    """A rank's share of the host's memory, and what moves there or back, one direction; 0 where nobody says."""
+    """A rank's share of the host's memory, and what moves there or back, one direction; 0 where nobody says.
+
+    Of the disks of the hosts likewise: room, and the rate of reading, where a question is about them.
+    """
 
     memory_bytes: float = 0.0
     bytes_per_s: float = 0.0
+    disk_bytes: float = 0.0
+    disk_bytes_per_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

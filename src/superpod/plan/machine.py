@@ -86,7 +86,7 @@ def machine(
     if isinstance(scenario.work, Training):
         slowest = lag(calibration.chip_spread_frac, cards)
         made = replace(made, steady=True, lag_frac=slowest, attention=software.attention)
-    host = host_memory(pod, pod_reader, per_chip)
+    host = host_memory(pod, pod_reader, per_chip, disks=reads_disks(scenario))
     made = replace(made, engine=software.tables, table=chosen(scenario.tables, chip.id, software.tables, per_chip))
     measured = [FactReader(kind="calibration", entry=calibration), FactReader(kind="software", entry=software)]
     measured += [
@@ -136,8 +136,8 @@ def model_name(path: Path) -> str:
     return path.resolve().parent.name if path.name == "config.json" else path.stem
 
 
-def host_memory(pod: Pod, reader: FactReader, per_chip: float) -> HostMemory:
-    """Return a rank's way to host memory: a link of its own, or its share of the CPUs on the fabric."""
+def host_memory(pod: Pod, reader: FactReader, per_chip: float, *, disks: bool = False) -> HostMemory:
+    """Return a rank's way to host memory: its own link, or a share of the CPUs on the fabric; to disks if asked."""
     host, ranks = pod.host, (pod.chips_count or 1.0) * per_chip
     rate = held = 0.0
     if host.link_bytes_per_s is not None:
@@ -147,7 +147,18 @@ def host_memory(pod: Pod, reader: FactReader, per_chip: float) -> HostMemory:
         rate = cpus * reader.number("host.bandwidth_bytes_per_s", host.bandwidth_bytes_per_s) / ranks
     if rate and host.memory_bytes is not None:
         held = reader.number("host.memory_bytes", host.memory_bytes) / ranks
-    return HostMemory(memory_bytes=held, bytes_per_s=rate)
+    room = reads = 0.0
+    if disks and host.disk_bytes is not None:
+        room = reader.number("host.disk_bytes", host.disk_bytes) / ranks
+    if disks and host.disk_bytes_per_s is not None:
+        reads = reader.number("host.disk_bytes_per_s", host.disk_bytes_per_s) / ranks
+    return HostMemory(memory_bytes=held, bytes_per_s=rate, disk_bytes=room, disk_bytes_per_s=reads)
+
+
+def reads_disks(scenario: Scenario) -> bool:
+    """Return whether a question is about disks: prefixes are kept on them, or weights come from them."""
+    traffic = scenario.traffic
+    return traffic is not None and (traffic.prefix_cache == "disk" or bool(traffic.operations.autoscale))
 
 
 def trained_spec(spec: ModelSpec, scenario: Scenario) -> ModelSpec:
