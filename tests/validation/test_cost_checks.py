@@ -5,10 +5,8 @@ import pytest
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
 from superpod.errors import MissingFactError
-from superpod.facility.cost import Tariff, annuity_usd_per_s, energy_usd_per_s
-from superpod.facility.cost_parts import Estate, Terms, card_hour_usd, running
+from superpod.facility.cost_parts import Estate, Terms, annuity_usd_per_s, card_hour_usd, running
 from superpod.plan.cost import CostQuestion, cost_report
-from superpod.plan.money import read_tariff
 
 CATALOGUE = Catalogue()
 YEAR_S = 31_557_600.0
@@ -16,9 +14,18 @@ YEAR_S = 31_557_600.0
 
 def test_12_electricity_of_100_000_h100() -> None:
     """SemiAnalysis (2024-07): 1.59 TWh a year at 0.078 USD/kWh are 123.9 million USD."""
-    tariff = Tariff(pue=1.0, electricity_usd_per_j=0.078 / 3.6e6, life_s=1.0, discount_rate_per_s=1e-9)
+    terms = Terms(
+        pue_ratio=1.0,
+        electricity_usd_per_j=0.078 / 3.6e6,
+        life_s=1.0,
+        discount_rate_per_s=1e-9,
+        facility_usd_per_w=0.0,
+        facility_life_s=1.0,
+        upkeep_per_s=0.0,
+    )
     drawn_w = 1.59e12 * 3600 / YEAR_S
-    assert energy_usd_per_s(drawn_w, tariff) * YEAR_S == pytest.approx(123.9e6, rel=0.002)
+    estate = Estate(cards_count=1.0, machines_usd=0.0, network_usd=0.0, provisioned_w=0.0, drawn_w=drawn_w)
+    assert running(estate, terms).energy_usd_per_s * YEAR_S == pytest.approx(123.9e6, rel=0.002)
 
 
 @pytest.mark.parametrize(("years", "billions"), [(3.0, 12.0), (5.0, 8.5), (7.0, 7.0)])
@@ -46,14 +53,15 @@ def test_32_an_accelerator_hour(name: str) -> None:
     Building, upkeep, rate and energy are the facts of us-large.
     """
     price, facility_w, low, high = HOURS[name]
-    tariff, _ = read_tariff(CATALOGUE, "us-large")
+    facility = CATALOGUE.facility("us-large")
+    building = FactReader(kind="facilities", entry=facility)
     book = CATALOGUE.costs("us-large")
     reader = FactReader(kind="costs", entry=book)
     terms = Terms(
         pue_ratio=1.0,  # the facility's watts a card hold the building's
-        electricity_usd_per_j=tariff.electricity_usd_per_j,
-        life_s=tariff.life_s,
-        discount_rate_per_s=tariff.discount_rate_per_s,
+        electricity_usd_per_j=building.number("electricity_usd_per_j", facility.electricity_usd_per_j),
+        life_s=building.number("life_s", facility.life_s),
+        discount_rate_per_s=building.number("discount_rate_per_s", facility.discount_rate_per_s),
         facility_usd_per_w=reader.number("facility_usd_per_w", book.facility_usd_per_w),
         facility_life_s=reader.number("facility_life_s", book.facility_life_s),
         upkeep_per_s=reader.number("upkeep_per_s", book.upkeep_per_s),

@@ -4,11 +4,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from superpod.facility.cost import annuity_usd_per_s
 from superpod.result import Num
 from superpod.units import HOUR_S
 
 MILLION = 1e6
+
+
+def annuity_usd_per_s(price_usd: Num, rate_per_s: Num, life_s: Num) -> Num:
+    """Return the constant payment that repays a price with interest over a life; all may be columns.
+
+    A = P r / (1 - e^(-r T)) for a continuous rate r over T seconds, the continuous form of the capital recovery factor
+    (e.g. Park, Contemporary Engineering Economics, section 4.4). No residual value.
+    """
+    return price_usd * rate_per_s / -np.expm1(-rate_per_s * life_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

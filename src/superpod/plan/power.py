@@ -12,7 +12,6 @@ from superpod.catalog.provenance import FactReader, UsedFact
 from superpod.catalog.schema import Facility
 from superpod.facility.columns import Table, table
 from superpod.facility.cooling.weather import DAY_HOURS, DAYS, Weather, made_from
-from superpod.facility.cost import Tariff
 from superpod.facility.power.chip import Powered, highest_w, limited, mean_w, time_s
 from superpod.facility.power.limits import Settled
 from superpod.facility.power.machine import Use
@@ -21,7 +20,6 @@ from superpod.plan.answer import Answer
 from superpod.plan.evaluate import solve
 from superpod.plan.grounds import facts_hash, notes, package_version, question
 from superpod.plan.machine import Machine, machine
-from superpod.plan.money import read_tariff
 from superpod.plan.power_caps import NO_CAPS, Caps, capped, feed_checks, hottest_c, plates_known
 from superpod.plan.power_checks import Detail, checks, nameplates, pue_check
 from superpod.plan.power_feed import Feed, provisioned
@@ -94,14 +92,17 @@ def power_of(catalogue: Catalogue, asked: PowerQuestion, made: Machine, answer: 
     worked = work_of(made, asked.scenario, answer)
     about = subject(catalogue, made, design.id, worked.loads)
     place = catalogue.facility(asked.scenario.facility)
-    tariff, paid = read_tariff(catalogue, place.id)
+    bought = FactReader(kind="facilities", entry=place)
+    price = bought.number("electricity_usd_per_j", place.electricity_usd_per_j)
     plain = fill(about)
     settled = capped(asked.caps, about, plain, weather)
     found = site(about, plain, weather, settled.limit_w)
     tab = table(about.ranged, DRAWS)
     varied = fill(about, tab)
     rows = site(about, varied, weather.thinned(THIN), capped(asked.caps, about, varied, weather).limit_w)
-    return reported(asked, about, worked, (settled, found, rows, tab), (weather, (*cited, *paid)), (place, tariff))
+    return reported(
+        asked, about, worked, (settled, found, rows, tab), (weather, (*cited, *bought.cited())), (place, price)
+    )
 
 
 def climate_facts(climate: Climate) -> tuple[UsedFact, ...]:
@@ -140,7 +141,7 @@ def reported(
     worked: Worked,
     answered: Answered,
     air: tuple[Weather, tuple[UsedFact, ...]],
-    book: tuple[Facility, Tariff],
+    book: tuple[Facility, float],
 ) -> PowerReport:
     """Return everything as a report."""
     settled, found, rows, tab = answered
@@ -228,13 +229,13 @@ def metrics(about: Subject, worked: Worked, settled: Settled, found: Site) -> tu
     return tuple(made)
 
 
-def bill_a_day(site_w: float, tariff: Tariff) -> Metric:
+def bill_a_day(site_w: float, electricity_usd_per_j: float) -> Metric:
     """Return what the site's electricity costs a day at the facility's price."""
     day_s = DAY_HOURS * 3600.0
     return Metric(
         key="electricity_usd_per_day",
         label="electricity a day",
-        value=site_w * tariff.electricity_usd_per_j * day_s,
+        value=site_w * electricity_usd_per_j * day_s,
         unit="USD",
     )
 

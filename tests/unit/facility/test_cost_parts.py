@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from superpod.facility.cost import Tariff, annuity_usd_per_s, capital_usd_per_s
 from superpod.facility.cost_parts import (
     Estate,
     Running,
     Terms,
+    annuity_usd_per_s,
     card_hour_usd,
     footprint,
     mtoken_usd,
@@ -35,9 +35,23 @@ TERMS = Terms(
 ESTATE = Estate(cards_count=384.0, machines_usd=8.2e6, network_usd=1e6, provisioned_w=719e3, drawn_w=559e3)
 
 
-def test_an_annuity_is_the_capital_of_a_tariff() -> None:
-    tariff = Tariff(pue=1.2, electricity_usd_per_j=1e-8, life_s=5 * YEAR_S, discount_rate_per_s=2e-9)
-    assert capital_usd_per_s(1e6, tariff) == annuity_usd_per_s(1e6, 2e-9, 5 * YEAR_S)
+def test_repayments_are_worth_the_price_today() -> None:
+    rate, life_s, steps = TERMS.discount_rate_per_s, 5 * YEAR_S, 50_000
+    payment, length = annuity_usd_per_s(1e6, rate, life_s), life_s / steps
+    worth = sum(payment * length * math.exp(-rate * (n + 0.5) * length) for n in range(steps))
+    assert worth == pytest.approx(1e6, rel=1e-6)
+
+
+def test_a_year_of_repayments_is_near_the_usual_annuity() -> None:
+    """8 % over 5 years: the capital recovery factor at year's end is 0.2505; paid all year long it is a little less."""
+    paid = annuity_usd_per_s(1.0, TERMS.discount_rate_per_s, 5 * YEAR_S) * YEAR_S
+    assert paid == pytest.approx(0.2505 / 1.04, rel=0.01)
+
+
+def test_energy_of_a_pod() -> None:
+    """719 kW for an hour at PUE 1.2 and 0.08 USD/kWh: 719 x 1.2 x 0.08 = 69.0 USD."""
+    spent = running(replace(ESTATE, drawn_w=719e3), TERMS)
+    assert spent.energy_usd_per_s * 3600 == pytest.approx(69.024)
 
 
 def test_parts_of_a_year() -> None:
