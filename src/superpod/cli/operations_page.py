@@ -63,6 +63,11 @@ def operations_text(report: TrafficReport) -> tuple[Text, ...]:
     return (Text(title="Operations", lines=lines, bullets=True),) if lines else ()
 
 
+def changes(report: TrafficReport) -> bool:
+    """Return whether the number of instances changes over time."""
+    return report.operated is not None and bool(report.operated.scaling or report.operated.failed)
+
+
 def sentences(done: Operated, found: Outcome) -> Iterator[str]:
     """Yield what the operations did, one after the other."""
     for item in done.scaling:

@@ -17,9 +17,8 @@ LEAST_S = 1e-3
 MINUTE_S = 60.0
 
 
-def over_time(report: TrafficReport) -> tuple[Block, ...]:
-    """Return requests, caches, arrivals and tokens over time, and instances where their number changes."""
-    found, done = report.outcome, report.operated
+def over_time(found: Outcome, *, changes: bool = False) -> tuple[Block, ...]:
+    """Return requests, caches, arrivals and tokens over time, and instances up where their number `changes`."""
     unit, size = ("minutes", MINUTE_S) if found.span_s > 5 * MINUTE_S else ("seconds", 1.0)
     times = [(place + 0.5) * found.bin_s / size for place in range(len(found.series["in_flight"]))]
     across = Scale(label=unit, least=0.0, most=max(times, default=1.0))
@@ -29,7 +28,6 @@ def over_time(report: TrafficReport) -> tuple[Block, ...]:
     comes = [value / found.bin_s for value in series["arrivals"]]
     goes = [value / found.bin_s for value in series["finishes"]]
     made = [value / found.bin_s for value in series["output_tokens"]]
-    changes = done is not None and (done.scaling or done.failed)
     up = (chart("Instances up", "instances", times, across, {"up": series["instances_up"]}),) if changes else ()
     return (
         *up,

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from superpod.cli.facts import facts_table
-from superpod.cli.operations_page import failures_cost, operations_text
+from superpod.cli.operations_page import changes, failures_cost, operations_text
 from superpod.cli.page import Block, Cell, Column, Headline, Metrics, Page, Section, Table, Text, Tone
 from superpod.cli.report_page import (
     STATE_TONES,
@@ -92,7 +92,7 @@ def full_blocks(report: TrafficReport, sources: Mapping[str, Source], machine: s
         *([Section(title="What failures cost", blocks=failures_cost(report))] if report.harm is not None else []),
         *([Section(title="What operations did", blocks=operations_text(report))] if report.operated else []),
         Section(title="By length of prompt", blocks=(classes_table(report.outcome.classes),)),
-        Section(title="Over time", blocks=over_time(report)),
+        Section(title="Over time", blocks=over_time(report.outcome, changes=changes(report))),
         Section(title="Pools and links", blocks=(pools_table(report.outcome),)),
     ]
     if report.sweep is not None:

@@ -100,7 +100,7 @@ def backlog(found: Outcome, whole: Outcome, *, begin_s: float, end_s: float) -> 
 
 def middles(found: Outcome) -> npt.NDArray[np.float64]:
     """Return the middles of the bins of a run."""
-    return (np.arange(len(found.series["in_flight"])) + 0.5) * found.bin_s
+    return (np.arange(len(found.series["in_flight"]), dtype=np.float64) + 0.5) * np.float64(found.bin_s)
 
 
 def operated(shop: Workshop, best: Tried, found: Outcome, failed: tuple[Failed, ...]) -> Operated:
