@@ -6,9 +6,10 @@ import pytest
 
 from superpod.catalog.load import SHIPPED, Catalogue
 from superpod.errors import InfeasibleError, ScenarioError
+from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving, Traffic
 from superpod.plan.serve_answer import evaluate_traffic
-from superpod.plan.serve_tenants import Score, Tenant, Trials, divided, evaluate_tenants
+from superpod.plan.serve_tenants import Score, Tenant, Trials, crossings, divided, evaluate_tenants
 from superpod.plan.serve_tenants_result import TenantsReport
 
 CHAT = Scenario(
@@ -94,3 +95,17 @@ def test_a_tenant_that_its_cards_cannot_serve_is_named(catalogue: Catalogue) -> 
     tenants = (Tenant(name="chat", scenario=CHAT, cards_count=4), Tenant(name="big", scenario=big, cards_count=4))
     with pytest.raises(InfeasibleError, match="tenant big"):
         evaluate_tenants(catalogue, tenants)
+
+
+def test_an_oversubscribed_tier_says_how_much_caches_take_of_it(catalogue: Catalogue) -> None:
+    apart = replace(CHAT, work=replace(CHAT.work, mode="disaggregated"))
+    found = evaluate_traffic(catalogue, apart)
+    made = machine(catalogue, apart)
+    assert crossings([found], made) == ()
+    tiers = tuple(replace(tier, bisection_frac=0.25) for tier in made.fabric.tiers)
+    tapered = replace(made, fabric=replace(made.fabric, tiers=tiers))
+    lines = crossings([found, found], tapered)
+    assert len(lines) == len(tiers)
+    assert "oversubscribed and shared" in lines[0]
+    slow = tuple(replace(tier, bytes_per_s=tier.bytes_per_s / 1e6) for tier in tiers)
+    assert "more than it carries" in crossings([found], replace(made, fabric=replace(made.fabric, tiers=slow)))[0]
