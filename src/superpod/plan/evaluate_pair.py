@@ -1,6 +1,5 @@
 """Serving in the steady state on two machines, one for each phase: search, explain, report."""
 
-import hashlib
 from dataclasses import replace
 
 from superpod.catalog.load import Catalogue
@@ -9,7 +8,7 @@ from superpod.errors import InfeasibleError, ScenarioError
 from superpod.plan.answer import binding_term
 from superpod.plan.band import log_spread, shares
 from superpod.plan.explain_serve import described, infeasible, memory_limit, memory_pools, requests_limit, why_slower
-from superpod.plan.grounds import no_tables, notes, package_version
+from superpod.plan.grounds import hash_of, no_tables, notes, package_version
 from superpod.plan.machine import Machine
 from superpod.plan.report import Candidate, Metric, Report, Station
 from superpod.plan.scenario import Scenario, Serving
@@ -111,12 +110,6 @@ def facts_of(made: Pair) -> tuple[UsedFact, ...]:
     """Return the facts of both machines, each once."""
     both = {used.where: used for side in (made.decode, made.prefill) for used in side.machine.facts}
     return tuple(both.values())
-
-
-def hash_of(facts: tuple[UsedFact, ...]) -> str:
-    """Return a short content hash of facts."""
-    lines = sorted(f"{used.where}={used.fact.value!r}" for used in facts)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 
 def formats(made: Pair) -> str:

@@ -1,9 +1,11 @@
 """What every report says of itself: the question as a sentence, notes on the machine, hash of the facts, version."""
 
 import hashlib
+from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 
 from superpod.catalog.calibration import LinkCalibration
+from superpod.catalog.provenance import UsedFact
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Scenario, Training
 
@@ -74,7 +76,12 @@ def links(made: Machine) -> list[LinkCalibration]:
 
 def facts_hash(made: Machine) -> str:
     """Return a short content hash of every fact in use: two answers with the same hash rest on the same numbers."""
-    lines = sorted(f"{used.where}={used.fact.value!r}" for used in made.facts)
+    return hash_of(made.facts)
+
+
+def hash_of(facts: Iterable[UsedFact]) -> str:
+    """Return a short content hash of facts."""
+    lines = sorted(f"{used.where}={used.fact.value!r}" for used in facts)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]
 
 

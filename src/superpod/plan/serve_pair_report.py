@@ -4,7 +4,8 @@ from dataclasses import replace
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError
-from superpod.plan.evaluate_pair import facts_of, formats, hash_of, machine_notes, places, stations
+from superpod.plan.evaluate_pair import facts_of, formats, machine_notes, places, stations
+from superpod.plan.grounds import hash_of
 from superpod.plan.scenario import Scenario, Serving, Traffic
 from superpod.plan.serve_pair import Pair, cards, pair
 from superpod.plan.serve_result import TrafficReport

@@ -6,8 +6,7 @@ from typing import TypeVar
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import InfeasibleError, ScenarioError
-from superpod.plan.evaluate_pair import hash_of
-from superpod.plan.grounds import package_version
+from superpod.plan.grounds import hash_of, package_version
 from superpod.plan.machine import Machine, machine
 from superpod.plan.report import Metric
 from superpod.plan.scenario import Scenario
