@@ -83,7 +83,7 @@ def test_disks_hold_what_host_memory_has_no_room_for(tmp_path: Path) -> None:
         ((*DRAWN, "--autoscale", "queue=2,pool=both"), "pool"),
         ((*DRAWN, "--autoscale", "queue=2,size=4"), "'size' is no part of a rule"),
         ((*DRAWN, "--autoscale", "queue=2,from=3,to=2"), "from 3 to 2"),
-        ((*DRAWN, "--autoscale", "queue=2,to=300"), "has 300 instances to scale"),
+        ((*DRAWN, "--autoscale", "queue=2,to=300"), "has 300 instances of one stage"),
         ((*DRAWN, "--autoscale", "queue=2", "--autoscale", "busy=50%"), "two rules for one pool"),
         ((*DRAWN, "--queue-limit", "0"), "no limit"),
         ((*DRAWN, "--queue-limit", "-2s"), "no limit"),

@@ -41,7 +41,7 @@ def failure(item: Failed) -> str:
     cards = f" ({plural(item.cards_count, 'card')})" if item.cards_count > 1 else ""
     back = f"back after {duration(item.down_s)}" if item.down_s is not None else "not back"
     hit = f"{plural(item.instances_count, 'instance')} hit" if item.instances_count else "no instance uses them"
-    slow = f", {significant(item.slow_factor)} times as slow" if item.slow_factor > 1.0 else ""
+    slow = f", steps take {percent(item.slow_factor - 1.0)} longer" if item.slow_factor > 1.0 else ""
     return f"{item.what} at {duration(item.at_s)}{cards}, {back}: {hit}{slow}; {recovery(item)}"
 
 

@@ -9,7 +9,7 @@ from superpod.plan.explain_serve import described, infeasible
 from superpod.plan.serve_apart import searched
 from superpod.plan.serve_candidates import candidates
 from superpod.plan.serve_fleet import Workshop
-from superpod.plan.serve_operations import scalable
+from superpod.plan.serve_operations import pinned, scalable
 from superpod.plan.serve_pair import search_pair
 from superpod.plan.serve_pair_fleet import PairShop
 from superpod.plan.serve_result import Outcome, Trial
@@ -54,7 +54,7 @@ def chosen(
         InfeasibleError: nothing fits the machine, or nothing comes near the targets.
         KeyboardInterrupt: interrupted before anything was chosen.
     """
-    offered = candidates(shop, fixed)
+    offered = candidates(shop, pinned(shop.traffic.operations, fixed))
     if not offered:
         raise nothing(shop, fixed)
     offered = scalable(shop.traffic.operations, offered)

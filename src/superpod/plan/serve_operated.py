@@ -19,7 +19,9 @@ from superpod.serve.simulation.fleet import Fleet, Pool
 from superpod.units import HOUR_S
 
 GONE_FRAC = 0.05
-"""Of a backlog at its highest: what is left when it is nearly gone; of what is under way: the least that is one."""
+"""Of a backlog at its highest: what is left when it is nearly gone."""
+LEAST_FRAC = 0.1
+"""Of what is under way: the least that is a backlog."""
 WAYS = ("transfer", "swap", "peer", "host", "disk")
 BEHIND = ("peers", "host", "disk")
 
@@ -85,14 +87,14 @@ def failure(shop: Workshop, fleet: Fleet, taken: Sequence[Hit], hit: Hit, runs: 
 def backlog(found: Outcome, whole: Outcome, *, begin_s: float, end_s: float) -> tuple[float, float | None]:
     """Return (requests under way beyond those without failures, at most; seconds until a twentieth of that is left).
 
-    Nothing where it is less than a twentieth of what is under way, or than one request: runs differ by as much.
+    Nothing where it is less than a tenth of what is under way, or than one request: runs differ by as much.
     """
     times, other = middles(found), middles(whole)
     usual = np.interp(times, other, np.asarray(whole.series["in_flight"]))
     extra = np.where((times >= begin_s) & (times < end_s), np.asarray(found.series["in_flight"]) - usual, 0.0)
     peak = int(np.argmax(extra)) if len(extra) else 0
     most = float(extra[peak]) if len(extra) else 0.0
-    if most < max(1.0, GONE_FRAC * float(usual.mean())):
+    if most < max(1.0, LEAST_FRAC * float(usual.mean())):
         return 0.0, 0.0
     gone = np.flatnonzero((np.arange(len(extra)) > peak) & (times < end_s) & (extra <= GONE_FRAC * most))
     return most, float(times[gone[0]]) - begin_s if len(gone) else None

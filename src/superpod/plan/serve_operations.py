@@ -1,5 +1,6 @@
 """A fleet as it is run: how many instances are up, whom it refuses, where caches go when memory runs out."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal, cast
 
@@ -70,12 +71,23 @@ def scalable(operations: Operations, offered: list[Deployment]) -> list[Deployme
     if kept:
         return kept
     wanted = max((rule.most_count or rule.fewest_count + 1) for rule in operations.autoscale)
-    most = max(int(max(item.decode_instances, item.prefill_instances)) for item in offered)
+    single = [item for item in offered if single_stage(item)]
+    most = max((int(max(item.decode_instances, item.prefill_instances)) for item in single), default=0)
     raise InfeasibleError(
-        f"no deployment in reach of the targets has {wanted} instances to scale; the most is {most}",
+        f"no deployment in reach of the targets has {wanted} instances of one stage to scale; the most is {most}",
         where=SCALE,
         hint="a smaller to=, more cards (--cards), or looser targets (--slo)",
     )
+
+
+def pinned(operations: Operations, fixed: Mapping[str, float | str]) -> dict[str, float | str]:
+    """Return the degrees that are fixed, with one pipeline stage where instances are scaled."""
+    return {**fixed, "pipeline": 1.0} if operations.autoscale else dict(fixed)
+
+
+def single_stage(found: Deployment) -> bool:
+    """Return whether no pool has pipeline stages."""
+    return all(float(of_pool(found, name)[0].pipeline) == 1.0 for name in pool_names(found))
 
 
 def fits(rule: Autoscale, found: Deployment, name: str) -> bool:
