@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field, fields, replace
 
 from superpod.catalog.load import Catalogue
-from superpod.catalog.provenance import FactReader
+from superpod.catalog.provenance import FactReader, UsedFact
 from superpod.errors import MissingFactError
 from superpod.facility.cost_parts import Estate, Footprint, Running, card_hour_usd, footprint, running
 from superpod.plan.cost_bill import bill
@@ -19,7 +19,7 @@ from superpod.plan.machine import machine
 from superpod.plan.power_phases import loads_of
 from superpod.plan.power_work import Powering, powering_of
 from superpod.plan.scenario import Scenario
-from superpod.plan.spread import Moved, spread
+from superpod.plan.spread import Moved, Spread, spread
 from superpod.result import Num
 
 
@@ -71,10 +71,6 @@ def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
     trail = footprint(estate, site.terms)
     facts = tuple({used.where: used for used in (*site.facts, *money.cited())}.values())
 
-    def headline(changes: Moved) -> Num:
-        spent_then = running(estate_of(site, changes), terms_of(site, changes))
-        return card_hour_usd(spent_then.total_usd_per_s, site.cards_count)
-
     lines, parts = (
         bill(catalogue, site.pod, site.pods_count, site.price_usd, site.network, site.book),
         _parts(failures, site),
@@ -93,7 +89,7 @@ def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
         card_hour_usd=float(card_hour_usd(total, site.cards_count)),
         productive_hour_usd=float(card_hour_usd(total, site.cards_count, useful)),
         goodput_frac=useful,
-        spread=spread(headline, facts, question.failures.seed),
+        spread=_spread(site, facts, question.failures.seed),
         running=_plain(spent),
         bill=lines,
         provisioned_w=float(estate.provisioned_w),
@@ -113,6 +109,16 @@ def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
         catalogue_hash=hashed(facts),
         version=package_version(),
     )
+
+
+def _spread(site: Site, facts: tuple[UsedFact, ...], seed: int) -> Spread:
+    """Return how wide the facts leave an hour of a card."""
+
+    def hour(changes: Moved) -> Num:
+        spent = running(estate_of(site, changes), terms_of(site, changes))
+        return card_hour_usd(spent.total_usd_per_s, site.cards_count)
+
+    return spread(hour, facts, seed)
 
 
 def _worked(catalogue: Catalogue, question: CostQuestion) -> tuple[Work | None, Powering | None]:

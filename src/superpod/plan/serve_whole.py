@@ -46,15 +46,15 @@ def traffic_whole(
 def traffic_loads(made: Machine, work: Serving, best: Deployment, pools: Sequence[PoolUse]) -> tuple[Load, ...]:
     """Return what chips do in a simulation: each pool its shares of steps, and idle between them.
 
-    A step that decodes and reads at once is counted as reading. Decode steps are priced at the mean batch that the
-    pool held while it decoded.
+    A step that decodes and reads at once is counted as reading; an instance that is down or off as idle. Decode steps
+    are priced at the mean batch that the pool held while it decoded.
     """
     each = made.fabric.ranks_per_chip
     loads: list[Load] = []
     for use in pools:
         chips = use.instances_count * use.ranks_count / each
         activities = pass_activities(made.engine, work, at_batch(made, work, best, use))
-        shares = {"decode": use.decode_frac, "prefill": use.prompt_frac + use.mixed_frac}
+        shares = {"decode": use.decode_frac * use.up_frac, "prefill": (use.prompt_frac + use.mixed_frac) * use.up_frac}
         name = "instances" if use.name == "all" else f"{use.name} pool"
         loads.append(Load(name=name, chips_count=chips, activities=in_turn(shares, activities)))
     return (*loads, *idle_load(made.cards_count - sum(load.chips_count for load in loads), 1.0))
@@ -62,7 +62,7 @@ def traffic_loads(made: Machine, work: Serving, best: Deployment, pools: Sequenc
 
 def at_batch(made: Machine, work: Serving, best: Deployment, use: PoolUse) -> Deployment:
     """Return the deployment with decode steps of the batch that a pool held while it decoded, at most its room."""
-    busy = use.decode_frac + use.mixed_frac
+    busy = (use.decode_frac + use.mixed_frac) * use.up_frac
     if not use.room_count or not busy or best.decode.apart is not None:
         return best
     full = float(np.clip(use.held_count / use.room_count / busy, 1e-6, 1.0))
