@@ -51,7 +51,7 @@ def attempt(catalogue: Catalogue, scenario: Scenario) -> Planned:
     """Search a scenario's plan; raise InfeasibleError where there is none."""
     made = machine(catalogue, scenario)
     answer, price = solve(made, scenario)
-    return Planned(scenario=scenario, made=made, answer=answer, price=price)
+    return Planned(scenario=scenario, made=made, answer=answer, reprice=price)
 
 
 def quantity(catalogue: Catalogue, found: Planned, basis: str) -> float:

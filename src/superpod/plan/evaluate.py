@@ -41,7 +41,7 @@ class Planned:
     scenario: Scenario
     made: Machine
     answer: Answer
-    price: Repricer
+    reprice: Repricer
 
 
 def planned(catalogue: Catalogue, scenario: Scenario, progress: Progress | None = None) -> Planned:
@@ -51,12 +51,12 @@ def planned(catalogue: Catalogue, scenario: Scenario, progress: Progress | None 
         answer, price = solve(made, scenario, progress)
     except InfeasibleError as error:
         raise advised(catalogue, scenario, made, error) from None
-    return Planned(scenario=scenario, made=made, answer=answer, price=price)
+    return Planned(scenario=scenario, made=made, answer=answer, reprice=price)
 
 
 def report_of(catalogue: Catalogue, found: Planned) -> Report:
     """Return the report on a plan that was found."""
-    scenario, made, answer, price = found.scenario, found.made, found.answer, found.price
+    scenario, made, answer, price = found.scenario, found.made, found.answer, found.reprice
     lean = sensitivities(catalogue, scenario, made, price, answer.breakdowns)
     low, high = lean.band
     value = answer.headline.value

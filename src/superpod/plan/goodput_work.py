@@ -27,7 +27,7 @@ class Failing:
 
     left: Left
     facts: tuple[UsedFact, ...]
-    goodput: Callable[[Moved], Num]
+    moved_frac: Callable[[Moved], Num]
 
 
 def failing_of(
@@ -54,10 +54,10 @@ def failing_together(parts: Sequence[Failing]) -> Failing:
     worst = min(parts, key=lambda part: part.left.goodput_frac)
 
     def goodput(changes: Moved) -> Num:
-        least: Num = reduce(np.minimum, [part.goodput(changes) for part in parts])
+        least: Num = reduce(np.minimum, [part.moved_frac(changes) for part in parts])
         return least
 
-    return Failing(left=worst.left, facts=tuple(used for part in parts for used in part.facts), goodput=goodput)
+    return Failing(left=worst.left, facts=tuple(used for part in parts for used in part.facts), moved_frac=goodput)
 
 
 def instances(made: Machine, plan: Deployment) -> tuple[float, ...]:
@@ -81,7 +81,7 @@ def _training(subject: Subject, asked: GoodputQuestion) -> Failing:
         policy=policy,
         stop_s=1.0 / float(base.stopping_per_s),
     )
-    return Failing(left=left, facts=subject.facts, goodput=goodput)
+    return Failing(left=left, facts=subject.facts, moved_frac=goodput)
 
 
 def _serving(subject: Subject, asked: GoodputQuestion, cards_each: tuple[float, ...]) -> Failing:
@@ -104,7 +104,7 @@ def _serving(subject: Subject, asked: GoodputQuestion, cards_each: tuple[float, 
         policy="restart on a spare server",
         stop_s=1.0 / failures,
     )
-    return Failing(left=left, facts=subject.facts, goodput=goodput)
+    return Failing(left=left, facts=subject.facts, moved_frac=goodput)
 
 
 def _availability(subject: Subject, rates: Rates, cards: float) -> ServingAvailability:

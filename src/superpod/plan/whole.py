@@ -137,7 +137,7 @@ def _money(sites: Sequence[Site], cards: float, done: Done, failing: Failing, dr
     parts = {item.name: sum(float(getattr(one, item.name)) for one in each) for item in fields(Running)}
     total = float(whole({}))
     rates = done.tokens_per_s * _rates(done)
-    low, high = _ends(mtoken_usd(whole(drawn), rates, failing.goodput(drawn)))
+    low, high = _ends(mtoken_usd(whole(drawn), rates, failing.moved_frac(drawn)))
     return Money(
         running=Running(**parts),
         total_usd_per_s=total,
