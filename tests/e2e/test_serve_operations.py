@@ -33,7 +33,7 @@ def test_instances_follow_their_load_within_bounds(tmp_path: Path) -> None:
     assert (scaling["fewest_count"], scaling["most_count"]) == (1, 3)
     assert 1.0 <= scaling["up_mean_count"] <= 3.0
     assert max(found["outcome"]["series"]["instances_up"]) <= 3.0 + 1e-9
-    assert found["operated"]["card_hours"] < found["operated"]["whole_card_hours"]
+    assert found["operated"]["card_hours_count"] < found["operated"]["whole_card_hours_count"]
     assert 0.0 < scaling["delay_s"] < 60.0
     assert "of weights from disks" in scaling["delay_basis"]
     text = page.read_text(encoding="utf-8")

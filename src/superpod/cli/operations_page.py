@@ -78,7 +78,7 @@ def sentences(done: Operated, found: Outcome) -> Iterator[str]:
             if done.late_count > 0
             else "; no request missed a target for the time that instances take to start"
         )
-        yield f"{significant(done.card_hours)} card-hours up, of {significant(done.whole_card_hours)}{late}"
+        yield f"{significant(done.card_hours_count)} card-hours up, of {significant(done.whole_card_hours_count)}{late}"
     limits = [f"{count(done.queue_limit_count)} waited ahead in their group"] if done.queue_limit_count else []
     limits += [f"they had waited more than {duration(done.queue_limit_s)}"] if done.queue_limit_s else []
     for why in limits:

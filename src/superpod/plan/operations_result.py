@@ -44,13 +44,13 @@ class Failed:
 class Operated:
     """What the operations did.
 
-    `card_hours` were up, of `whole_card_hours`; `late_count`: requests that missed a target and would not have, had
+    `card_hours_count` were up, of `whole_card_hours_count`; `late_count`: requests that missed a target and would not have, had
     instances started at once. `moved_bytes`: caches by way (transfer, swap, peer, host, disk).
     """
 
     scaling: tuple[Scaling, ...]
-    card_hours: float
-    whole_card_hours: float
+    card_hours_count: float
+    whole_card_hours_count: float
     late_count: int
     queue_limit_count: int | None
     queue_limit_s: float | None

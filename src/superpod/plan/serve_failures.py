@@ -45,10 +45,10 @@ class Worn:
     Passes, decode steps, the mean of both over the time of an instance that does both, and caches on their way.
     """
 
-    read: float = 1.0
-    decode: float = 1.0
-    both: float = 1.0
-    links: float = 1.0
+    read_factor: float = 1.0
+    decode_factor: float = 1.0
+    both_factor: float = 1.0
+    links_factor: float = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,8 +170,14 @@ def mishaps(taken: Sequence[Hit], fleet: Fleet, each: float, *, elastic: bool, w
         for begin, end in pairwise([*moments, inf]):
             active = [hit for hit in taken if hit.failure.at_s <= begin < hit.end_s]
             factors = worn(planes_lost(active))
-            steps = factors.both if fleet.decode is None else factors.decode if seat.pool else factors.read
-            made = state(seat, active, each, (steps, factors.links), elastic=elastic)
+            steps = (
+                factors.both_factor
+                if fleet.decode is None
+                else factors.decode_factor
+                if seat.pool
+                else factors.read_factor
+            )
+            made = state(seat, active, each, (steps, factors.links_factor), elastic=elastic)
             if made is None:
                 last = None
                 continue
@@ -229,10 +235,10 @@ def pricing(machine: Machine, work: Serving, found: Deployment, link: Callable[[
             read = max(float(again.prefill.pass_s) / float(found.prefill.pass_s), 1.0)
             step = max(float(again.decode.tpot_s) / float(found.decode.tpot_s), 1.0)
             known[key] = Worn(
-                read=read,
-                decode=step,
-                both=found.prompt_frac * read + (1.0 - found.prompt_frac) * step,
-                links=max(whole.bytes_per_s / link(other, again).bytes_per_s, 1.0),
+                read_factor=read,
+                decode_factor=step,
+                both_factor=found.prompt_frac * read + (1.0 - found.prompt_frac) * step,
+                links_factor=max(whole.bytes_per_s / link(other, again).bytes_per_s, 1.0),
             )
         return known[key]
 

@@ -118,8 +118,8 @@ def operated(shop: Workshop, best: Tried, found: Outcome, failed: tuple[Failed, 
     }
     return Operated(
         scaling=scalings(shop, best, found),
-        card_hours=up * found.span_s / HOUR_S,
-        whole_card_hours=whole,
+        card_hours_count=up * found.span_s / HOUR_S,
+        whole_card_hours_count=whole,
         late_count=late(shop, best, found),
         queue_limit_count=asked.queue_limit_count,
         queue_limit_s=asked.queue_limit_s,

@@ -34,7 +34,7 @@ def cm384(catalogue: Catalogue) -> Machine:
 
 def taken(made: Machine, *failures: Failure, elastic: bool = False, ranks: float = 32.0) -> list[tuple[Any, ...]]:
     fleet = Fleet(pool=Pool(costs=costs(ranks_count=ranks), instances_count=3))
-    worn = Worn(read=1.2, decode=1.2, both=1.2, links=1.5)
+    worn = Worn(read_factor=1.2, decode_factor=1.2, both_factor=1.2, links_factor=1.5)
     found = mishaps(hits(made, failures), fleet, 2.0, elastic=elastic, worn=lambda lost: worn if lost else Worn())
     return [(item.instance, item.at_s, item.down_s, item.slow_factor, item.link_factor) for item in found]
 
