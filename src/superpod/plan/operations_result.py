@@ -44,8 +44,8 @@ class Failed:
 class Operated:
     """What the operations did.
 
-    `card_hours_count` were up, of `whole_card_hours_count`; `late_count`: requests that missed a target and would not have, had
-    instances started at once. `moved_bytes`: caches by way (transfer, swap, peer, host, disk).
+    `card_hours_count` were up, of `whole_card_hours_count`; `late_count`: requests that missed a target and
+    would not have, had instances started at once. `moved_bytes`: caches by way (transfer, swap, peer, host, disk).
     """
 
     scaling: tuple[Scaling, ...]

@@ -55,8 +55,8 @@ class Worn:
 class Seat:
     """The ranks of an instance, which come one after the other: those of the first pool, then those of the second."""
 
-    begin: float
-    ranks: float
+    begin_count: float
+    ranks_count: float
     pool: int
 
 
@@ -152,7 +152,7 @@ def seats(fleet: Fleet) -> tuple[Seat, ...]:
     for place, pool in enumerate((fleet.pool, fleet.decode)):
         for _ in range(pool.most_count if pool is not None else 0):
             ranks = pool.costs.ranks_count if pool is not None else 0.0
-            found.append(Seat(begin=begin, ranks=ranks, pool=place))
+            found.append(Seat(begin_count=begin, ranks_count=ranks, pool=place))
             begin += ranks
     return tuple(found)
 
@@ -194,10 +194,10 @@ def state(
     seat: Seat, active: Sequence[Hit], each: float, factors: tuple[float, float], *, elastic: bool
 ) -> tuple[float | None, float] | None:
     """Return (how much longer steps take, caches take); None for the former where down; None where nothing is amiss."""
-    left = floor(seat.ranks - lost_ranks(seat, active, each) + 1e-9)
-    if left < seat.ranks and not (elastic and left):
+    left = floor(seat.ranks_count - lost_ranks(seat, active, each) + 1e-9)
+    if left < seat.ranks_count and not (elastic and left):
         return None, 1.0
-    share = seat.ranks / left
+    share = seat.ranks_count / left
     slow, link = factors[0] * share, factors[1] * share
     return None if slow == link == 1.0 else (slow, link)
 
@@ -205,9 +205,9 @@ def state(
 def lost_ranks(seat: Seat, active: Sequence[Hit], each: float) -> float:
     """Return the ranks of an instance that are gone, each counted once."""
     spans = sorted((hit.first_count * each, (hit.last_count + 1) * each) for hit in active if hit.planes is None)
-    lost, reached = 0.0, seat.begin
+    lost, reached = 0.0, seat.begin_count
     for low, high in spans:
-        until = min(high, seat.begin + seat.ranks)
+        until = min(high, seat.begin_count + seat.ranks_count)
         lost += max(until - max(low, reached), 0.0)
         reached = max(reached, until)
     return lost
