@@ -14,6 +14,7 @@ from superpod.validate.inference import rate_of, replayed, run_of
 from superpod.validate.point import Point, shipped_points
 from superpod.validate.replay import decode_pool
 from superpod.validate.run import predict_one
+from superpod.validate.staged import drawn, loads_of, staged
 
 CASES = {point.id: point for point in shipped_points()}
 TRACES = Path(os.environ.get("SUPERPOD_TRACES", Path(__file__).parents[3] / "shared/data/traces"))
@@ -102,3 +103,31 @@ def test_cloudmatrix384_serves_as_published(level: str, tmp_path: Path) -> None:
     (row,) = predict_one(catalogue(), decode_case(level), simulate=tmp_path)
     assert abs(row.error_frac) < 0.15
     assert row.inside
+
+
+def test_a_documented_load_is_drawn_as_its_generator_does() -> None:
+    run = run_of(catalogue(), CASES["blis-exp64-s0"])
+    (load,) = loads_of(run.deployment, run.point.config)
+    made = drawn(load)
+    assert made.requests_count == load.rate_per_s * load.duration_s
+    assert made.arrival_s[-1] == pytest.approx(load.duration_s)
+    assert len(made.blocks) == made.requests_count * (load.shared_tokens // load.block_tokens)
+    assert len(np.unique(made.blocks)) == load.groups_count * (load.shared_tokens // load.block_tokens)
+
+
+def test_more_users_than_a_stage_can_hold_up_wait_for_answers() -> None:
+    """Users whose turn comes before their answer: never more requests at once than users."""
+    point = CASES["blis-exp62-s0"]
+    run = run_of(catalogue(), point)
+    few = {**point.config, "stages": [[200.0, 5.0]], "users": 8}
+    found = staged(run.engine, run.deployment, few)
+    open_ended = staged(run.engine, run.deployment, {**few, "users": 10_000})
+    assert found.times_s["tpot"] < open_ended.times_s["tpot"]
+
+
+@pytest.mark.parametrize("case", ["blis-exp60-s0", "blis-exp62-s0", "blis-exp63-s0"])
+def test_documented_loads_within_the_bar(case: str, tmp_path: Path) -> None:
+    """Of the numbers of a run the middle one is within 15 %."""
+    rows = predict_one(catalogue(), CASES[case], simulate=tmp_path)
+    assert len(rows) == 7
+    assert np.median([abs(row.error_frac) for row in rows]) < 0.15

@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import NoBasisError, SuperpodError
@@ -34,6 +35,7 @@ from superpod.validate.replay import (
     traced,
 )
 from superpod.validate.software import software_of
+from superpod.validate.staged import is_staged, staged
 from superpod.validate.values import number, positive
 from superpod.workload.build import kv_cache_bytes
 from superpod.workload.one_each import one_expert_each
@@ -177,8 +179,9 @@ def rate_of(run: Run, simulate: Path | None = None) -> Rate:
         found = replayed(run, simulate)
         if found is not None:
             return simulated_rate(run, found)
-    if needs_trace(run.point):
-        raise NoBasisError(f"only a simulation of its requests predicts it: {config['trace']}", where="config.trace")
+    if needs_trace(run.point) or is_staged(config):
+        named = config.get("trace", "its stages")
+        raise NoBasisError(f"only a simulation of its requests predicts it: {named}", where="config.trace")
     words = str(config.get("deployment", "")).lower()
     if number(config, "tokens_per_chip_batch", "tokens_per_gpu_batch") is not None:
         return prefill_rate(run)
@@ -192,20 +195,27 @@ def rate_of(run: Run, simulate: Path | None = None) -> Rate:
 
 
 def replayed(run: Run, folder: Path) -> Replayed | None:
-    """Return a run simulated request by request; None where it is neither of a trace at hand nor a closed loop."""
+    """Return a run simulated request by request; None where it has neither a trace at hand, nor stages, nor a loop."""
     config, asked, engine = config_of(run.point), run.deployment, run.engine
+    if is_staged(config):
+        return staged(engine, asked, config)
     if "trace" in config and (needs_trace(run.point) or (folder / str(config["trace"])).exists()):
         return traced(engine, asked, config, folder)
     if asked.held_count is None or asked.requests.output_tokens < 1.0 or number(config, "kv_len") is not None:
         return None
+    return looped(run, config)
+
+
+def looped(run: Run, config: Mapping[str, Any]) -> Replayed | None:
+    """Return a closed loop: a decode pool, alone or with those that read for it, or an instance that does both."""
     words = str(config.get("deployment", "")).lower()
     if "decode pool" in words and reads_apart(config):
-        return apart(run.made, engine, asked, config)
+        return apart(run.made, run.engine, run.deployment, config)
     if "decode pool" in words:
-        return decode_pool(engine, asked)
+        return decode_pool(run.engine, run.deployment)
     if "pool" in words or number(config, "concurrency", "silicon_concurrency") is None:
         return None
-    return closed_loop(engine, asked, config)
+    return closed_loop(run.engine, run.deployment, config)
 
 
 def simulated_rate(run: Run, found: Replayed) -> Rate:
