@@ -72,13 +72,29 @@ def down_at_most(count: Num, down_frac: Num, ratio: Num, observed_count: Num, ta
     and Hilferty (1931): m (1 - 1/(9 k) + z / (3 sqrt(k)))^3 with k = m^2 / variance. For fewer parts than a block the
     exact sum is `down_probabilities`: there the gamma's tail is too long.
     """
-    mean = count * down_frac
-    blocks = np.minimum(count, observed_count)
-    wide = 1.0 + (blocks - 1.0) * correlation(ratio, observed_count)
-    shape = np.maximum(mean / ((1.0 - down_frac) * wide), 1e-9)
+    mean, shape = _gamma(count, down_frac, ratio, observed_count)
     z = NormalDist().inv_cdf(target_frac)
     root = np.maximum(1.0 - 1.0 / (9.0 * shape) + z / (3.0 * np.sqrt(shape)), 0.0)
     return np.minimum(np.ceil(mean * root**3), count)
+
+
+def enough_frac(count: Num, spares_count: Num, down_frac: Num, ratio: Num, observed_count: Num) -> Num:
+    """Return the share of the time at which at most `spares_count` of `count` parts are down: that quantile's inverse.
+
+    Phi(3 sqrt(k) ((s / m)^(1/3) - 1 + 1/(9 k))).
+    """
+    mean, shape = _gamma(count, down_frac, ratio, observed_count)
+    z = 3.0 * np.sqrt(shape) * (np.cbrt(spares_count / mean) - 1.0 + 1.0 / (9.0 * shape))
+    chance: Num = np.vectorize(NormalDist().cdf, otypes=[float])(z)
+    return chance
+
+
+def _gamma(count: Num, down_frac: Num, ratio: Num, observed_count: Num) -> tuple[Num, Num]:
+    """Return mean and shape of the gamma that stands for the number of parts down."""
+    mean = count * down_frac
+    blocks = np.minimum(count, observed_count)
+    wide = 1.0 + (blocks - 1.0) * correlation(ratio, observed_count)
+    return mean, np.maximum(mean / ((1.0 - down_frac) * wide), 1e-9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

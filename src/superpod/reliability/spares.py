@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from superpod.errors import ScenarioError, did_you_mean
-from superpod.reliability.formulas import LOG_LEAST, correlation, down_at_most, down_probabilities
+from superpod.reliability.formulas import LOG_LEAST, correlation, down_at_most, down_probabilities, enough_frac
 from superpod.reliability.rates import Rates
 from superpod.result import Num
 
@@ -137,7 +137,7 @@ def warm(group: Group, rates: Rates) -> Usable:
     was seen, and beyond it that of `down_at_most`, at the best of `TARGETS`.
     """
     nodes = group.nodes_count
-    if nodes <= round(float(np.mean(rates.observed_nodes_count))) or group.standby_nodes_count is not None:
+    if nodes <= round(float(np.mean(rates.observed_nodes_count))):
         spares, chance = _exact_spares(group, rates)
     else:
         spares, chance = _many_spares(group, rates)
@@ -153,9 +153,11 @@ def warm(group: Group, rates: Rates) -> Usable:
 def _exact_spares(group: Group, rates: Rates) -> tuple[Num, Num]:
     """Return the spare servers that leave the most work, or those asked for, and the chance that they suffice."""
     nodes = group.nodes_count
-    enough = np.minimum(np.cumsum(down_probabilities(nodes, group.down_frac, _correlation(rates)), axis=0), 1.0)
+    chances = np.array(down_probabilities(nodes, group.down_frac, _correlation(rates)))
+    enough = np.minimum(np.cumsum(chances, axis=0), 1.0)
     if group.standby_nodes_count is not None:
-        return group.standby_nodes_count, enough[min(int(group.standby_nodes_count), nodes)]
+        asked = min(round(group.standby_nodes_count), nodes)
+        return float(asked), enough[asked]
     counts = np.arange(nodes + 1.0).reshape((nodes + 1,) + (1,) * (enough.ndim - 1))
     best = np.argmax((1.0 - counts / nodes) * enough, axis=0)
     return best.astype(float), np.take_along_axis(enough, best[None, ...], axis=0)[0]
@@ -164,9 +166,11 @@ def _exact_spares(group: Group, rates: Rates) -> tuple[Num, Num]:
 def _many_spares(group: Group, rates: Rates) -> tuple[Num, Num]:
     """Return the same of a machine of more servers than the block on which the clustering was seen."""
     nodes = float(group.nodes_count)
-    rows = [
-        down_at_most(nodes, group.down_frac, rates.down_ratio, rates.observed_nodes_count, share) for share in TARGETS
-    ]
+    clustered = (rates.down_ratio, rates.observed_nodes_count)
+    if group.standby_nodes_count is not None:
+        asked = min(group.standby_nodes_count, nodes)
+        return asked, enough_frac(nodes, asked, group.down_frac, *clustered)
+    rows = [down_at_most(nodes, group.down_frac, *clustered, share) for share in TARGETS]
     counts = np.stack(np.broadcast_arrays(*rows))
     shares = np.array(TARGETS).reshape((len(TARGETS),) + (1,) * (counts.ndim - 1)) + np.zeros(counts.shape)
     best = np.argmax((1.0 - counts / nodes) * shares, axis=0)[None, ...]
