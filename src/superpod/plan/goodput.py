@@ -13,6 +13,7 @@ from superpod.plan.goodput_result import (
     Optics,
     Played,
     PolicyRow,
+    QuorumRow,
     Saved,
     ScaleRow,
     SelfCheck,
@@ -34,15 +35,17 @@ from superpod.plan.spread import Moved, spread
 from superpod.reliability import domains as failing
 from superpod.reliability.checkpoint import FIRST_ORDER_MAX, TINY, effective_frac
 from superpod.reliability.domains import FailureDomain
+from superpod.reliability.formulas import EXACT_MAX
 from superpod.reliability.goodput import Goodput
 from superpod.reliability.montecarlo import effective_drawn_frac, histories
-from superpod.reliability.serving import serving_availability
+from superpod.reliability.serving import quorum_frac, serving_availability
 from superpod.reliability.spares import MEANING, POLICIES
 from superpod.result import Num, pick
 
 __all__ = ["GoodputQuestion", "goodput_of", "goodput_report", "hashed"]
 
 CHECK_FAILURES = 300_000
+FIXED = "spare servers, as many as asked for"
 CHECK_FRAC = 0.003
 SCALE_CARDS = (1, 8, 64, 384, 1024, 4096, 16384, 65536, 165888)
 
@@ -107,9 +110,13 @@ def _report(catalogue: Catalogue, subject: Subject, question: GoodputQuestion) -
         scale=_scale(subject, question, cards),
         optics=_optics(subject, base.found),
         serving=serving_availability(
-            max(instance / subject.site.node_cards_count, 1.0), subject.rates, failing.stopping_per_s(one)
+            max(instance / subject.site.node_cards_count, 1.0),
+            subject.rates,
+            failing.stopping_per_s(one),
+            failing.repaired_frac(one),
         ),
         instance_cards_count=instance,
+        quorums=_quorums(subject, instance),
         played=played,
         checks=_checks(subject, question, base, shares),
         facts=subject.facts,
@@ -143,7 +150,7 @@ def _policies(subject: Subject, question: GoodputQuestion, cards: float) -> tupl
         rows.append(
             PolicyRow(
                 name=name,
-                meaning=MEANING[name],
+                meaning=FIXED if name == "warm" and question.standby_nodes_count is not None else MEANING[name],
                 reserved_frac=float(made.usable.reserved_frac),
                 stranded_frac=float(made.usable.stranded_frac),
                 goodput_frac=float(made.goodput.goodput_frac),
@@ -176,6 +183,19 @@ def _optics(subject: Subject, found: tuple[FailureDomain, ...]) -> Optics:
         failures_per_s=float(sum(float(item.all_per_s) for item in cables)),
         stopping_per_s=float(sum(float(item.stopping_per_s) for item in cables)),
         uncounted=failing.uncounted(subject.fabric, subject.parts),
+    )
+
+
+def _quorums(subject: Subject, instance: float) -> tuple[QuorumRow, ...]:
+    """Return how often all servers of an instance are up, all but one, and all but two."""
+    site = failing.sized(subject.site, instance)
+    nodes = int(site.nodes_count)
+    if nodes > EXACT_MAX:
+        return ()
+    down = failing.down_frac(failing.domains(site, subject.rates), site)
+    return tuple(
+        QuorumRow(needed_count=need, nodes_count=nodes, up_frac=float(quorum_frac(nodes, need, down, subject.rates)))
+        for need in range(nodes, max(nodes - 3, 0), -1)
     )
 
 

@@ -95,6 +95,15 @@ class Saved:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class QuorumRow:
+    """The share of the time at which so many servers of a serving instance are up; failures cluster."""
+
+    needed_count: int
+    nodes_count: int
+    up_frac: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GoodputReport:
     """What failures leave of a machine; see `superpod.reliability.goodput.Goodput` for the shares."""
 
@@ -121,6 +130,7 @@ class GoodputReport:
     optics: Optics
     serving: ServingAvailability
     instance_cards_count: float
+    quorums: tuple[QuorumRow, ...]
     played: Played | None
     checks: tuple[SelfCheck, ...]
     facts: tuple[UsedFact, ...]

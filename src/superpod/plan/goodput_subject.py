@@ -37,9 +37,9 @@ class GoodputQuestion:
     `spares` is a row of `reliability.spares.POLICIES`, or `auto`. A job consists of groups of `group_cards_count`
     cards; 0 takes 32, or the pod where it is smaller. `step_s` and `exposed_frac` are those of a training step, where
     it is known. `synchronous` checkpoints stop training until they are stored; `storage_bytes_per_s` is what the
-    site's storage writes, 0 that of the failure book. `standby_nodes_count` servers stand by under `warm`; None: the
-    best number. `maintenance_frac` of the time the site stands for planned work. No `histories_count`: nothing is
-    drawn.
+    site's storage writes, 0 that of the failure book. `standby_nodes_count` servers stand by under `warm` (on more
+    cards, proportionally more); None: the best number. `maintenance_frac` of the time the site stands for planned
+    work. No `histories_count`: nothing is drawn.
     """
 
     model: str = ""
@@ -237,6 +237,7 @@ def priced(subject: Subject, question: GoodputQuestion, rates: Rates, cards: flo
     found = failing.domains(site, rates)
     server = min(site.node_cards_count, cards)
     pod_cards = min(site.pod_cards_count, cards)
+    standby = question.standby_nodes_count
     group = Group(
         cards_count=cards,
         pod_cards_count=pod_cards,
@@ -244,7 +245,7 @@ def priced(subject: Subject, question: GoodputQuestion, rates: Rates, cards: flo
         group_cards_count=min(float(question.group_cards_count or GROUP_CARDS), pod_cards),
         down_frac=failing.down_frac(found, site),
         alone_frac=failing.alone_frac(found),
-        standby_nodes_count=question.standby_nodes_count,
+        standby_nodes_count=None if standby is None else standby * cards / subject.site.cards_count,
     )
     left = usable(policy, group, rates)
     checkpoint, how = checkpoint_of(subject, question, rates, cards)
@@ -285,13 +286,12 @@ def setting_of(subject: Subject, base: Priced, policy: str) -> Setting:
     """Return the job as histories play it, on the cards that the policy leaves."""
     rates = subject.rates
     stops = float(base.stopping_per_s)
-    repaired = sum((float(item.stopping_per_s) for item in base.found if float(item.cards_count) > 0.0), 0.0)
     restart = rates.elastic_restart_s if base.usable.elastic else rates.restart_s
     return Setting(
         group=base.group,
         policy=policy,
         stopping_per_s=stops * float(base.usable.running_frac) or stops,
-        repaired_frac=repaired / stops,
+        repaired_frac=float(failing.repaired_frac(base.found)),
         lost_s=float(rates.detect_s + restart + base.checkpoint.persist_s),
         interval_s=float(base.goodput.interval_s),
         stall_s=float(base.checkpoint.stall_s),

@@ -276,6 +276,12 @@ def stopping_per_s(found: tuple[FailureDomain, ...]) -> Num:
     return sum((item.stopping_per_s for item in found), 0.0)
 
 
+def repaired_frac(found: tuple[FailureDomain, ...]) -> Num:
+    """Return the share of stops that send cards to a repair: all but those of software."""
+    sent = sum((item.stopping_per_s for item in found if float(np.max(np.asarray(item.cards_count))) > 0.0), 0.0)
+    return sent / stopping_per_s(found)
+
+
 def down_frac(found: tuple[FailureDomain, ...], site: Site) -> Num:
     """Return the share of cards that wait for repair on average, lambda R / (1 + lambda R)."""
     load = sum((item.down_cards_count for item in found), 0.0) / site.cards_count

@@ -6,7 +6,6 @@ from superpod.catalog.failures import FailureBook
 from superpod.catalog.provenance import FactReader
 from superpod.result import Num
 
-
 ELSEWHERE = ("link_failure_per_s", "maintenance_frac")
 
 

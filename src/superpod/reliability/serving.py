@@ -21,16 +21,20 @@ class ServingAvailability:
     elastic_frac: Num
 
 
-def serving_availability(nodes_count: Num, rates: Rates, stopping_per_s: Num) -> ServingAvailability:
+def serving_availability(
+    nodes_count: Num, rates: Rates, stopping_per_s: Num, repaired_frac: Num = 1.0
+) -> ServingAvailability:
     """Return 1 / (1 + lambda t) for each recovery, lambda being the instance's failures (rates add over its servers).
 
-    Elastic instances also lose the capacity of the servers that are down, lambda R / n of the instance.
+    Of these `repaired_frac` wait for a repair where they may wait; software starts anew. Elastic instances also lose
+    the capacity of the servers that are down, lambda R / n of the instance.
     """
+    repaired = stopping_per_s * repaired_frac * rates.repair_mean_s
     pause = stopping_per_s * rates.serving_elastic_s
-    missing = stopping_per_s * rates.repair_mean_s / nodes_count
+    missing = repaired / nodes_count
     return ServingAvailability(
         failure_per_s=stopping_per_s,
-        waiting_frac=1.0 / (1.0 + stopping_per_s * rates.repair_mean_s),
+        waiting_frac=1.0 / (1.0 + repaired + stopping_per_s * (1.0 - repaired_frac) * rates.serving_restart_s),
         restarted_frac=1.0 / (1.0 + stopping_per_s * rates.serving_restart_s),
         elastic_frac=(1.0 - missing / (1.0 + missing)) / (1.0 + pause),
     )
