@@ -56,6 +56,8 @@ def screen_blocks(report: GoodputReport) -> tuple[Block, ...]:
         lost_time(report),
         policies(report),
         domains(report, DOMAINS_SHOWN),
+        Metrics(title="", items=serving(report)),
+        held(report.checks),
         rests_on("goodput", report.spread.bars, report.facts, report.notes),
     )
 
@@ -105,7 +107,7 @@ def metrics(report: GoodputReport) -> tuple[tuple[str, str], ...]:
         ("between failures that stop it", duration(report.mtbf_s)),
         ("cards waiting for repair", percent(report.down_frac)),
         ("cards that stand by", count(round(report.spares_count))),
-        ("checkpoint", human(saved.size_bytes, "B") if saved.size_bytes else DASH),
+        ("checkpoint", human(saved.size_bytes, "B") if saved.size_bytes else "--model sizes it"),
         ("stall of one", duration(saved.stall_s)),
         ("stored after", duration(saved.persist_s)),
         ("between checkpoints", duration(saved.interval_s)),
@@ -208,14 +210,24 @@ def scale(report: GoodputReport) -> SplitBars:
 
 def serving(report: GoodputReport) -> tuple[tuple[str, str], ...]:
     """Return the availability of a serving instance by what follows a failure."""
-    found = report.serving
+    found, rows = report.serving, report.quorums
     return (
-        ("cards of an instance", count(report.instance_cards_count)),
+        ("cards of a serving instance", count(report.instance_cards_count)),
         ("between its failures", duration(1.0 / float(found.failure_per_s))),
-        ("waits for the repair", percent(float(found.waiting_frac))),
-        ("a spare server, then a whole restart", f"{100 * float(found.restarted_frac):.3f} %"),
-        ("elastic, fewer cards until the repair", percent(float(found.elastic_frac))),
+        ("it serves, waiting for the repair", percent(float(found.waiting_frac))),
+        ("with a spare server, then a restart", f"{100 * float(found.restarted_frac):.3f} %"),
+        ("elastic, on fewer cards till then", percent(float(found.elastic_frac))),
+        *((f"at least {row.needed_count} of {row.nodes_count} servers up", percent(row.up_frac)) for row in rows),
     )
+
+
+def held(found: Sequence[SelfCheck]) -> Text:
+    """Return what was checked of this answer, a line each."""
+    lines = tuple(
+        f"{'✔' if item.holds else '✘ BROKEN:'} {item.what}: {item.found:.4g} against {item.expected:.4g}"
+        for item in found
+    )
+    return Text(title="Checked", lines=lines, bullets=True, tone="faint", cuts=True)
 
 
 def checks(found: Sequence[SelfCheck]) -> Table:

@@ -24,6 +24,7 @@ SUFFIXES = (
     ("discount_rate_per_s", YEARLY),
     ("failure_per_s", RATE),
     ("corruption_per_s", RATE),
+    ("planned_per_s", RATE),
     ("_bytes", "B"),
     ("usd", "USD"),
     ("_count", "count"),
