@@ -25,9 +25,16 @@ def test_twins_differ_in_hardware_and_number_format_alone() -> None:
     assert (work[2], other[2]) == ("FP8", "FP4")
 
 
+def test_a_shipped_case_completes_a_point_of_its_id_and_source() -> None:
+    case = shipped_points()[0]
+    bare = replace(case, complete=False, missing=("everything",), config={})
+    assert predict_one(Catalogue(), bare) == predict_one(Catalogue(), case)
+    assert predict_one(Catalogue(), replace(bare, url="elsewhere"))[0].reason == "incomplete: everything"
+
+
 def test_refused_and_incomplete_points_are_all_counted() -> None:
     cases = [point for point in shipped_points() if point.id.startswith("seqsel-")][:3]
-    lacking = replace(cases[0], complete=False, missing=("tp",), metric="some words")
+    lacking = replace(cases[0], id="unheard of", complete=False, missing=("tp",), metric="some words")
     unknown = replace(cases[1], hardware="abacus", metric="other words")
     assert predict_one(Catalogue(), lacking)[0].reason == "incomplete: tp"
     card = scorecard(predict(Catalogue(), [lacking, unknown, cases[2]]), Bands(), whole=False)
