@@ -14,8 +14,8 @@ class FailureBook:
     `node_failure_per_s` is that of a server of `node_chips_count` accelerators, and the four shares are its causes.
     `weekly_ratio` and `down_ratio` are variance over mean of failures a week and of servers down at once, on
     `observed_nodes_count` servers; 1 would be independence. Repairs have the median and mean of a log-normal. Storage
-    writes `storage_card_bytes_per_s` for each accelerator of a site. Of a job's time `straggler_frac` is spent waiting
-    for slower workers, and it is interrupted on purpose `planned_per_s`.
+    writes `storage_card_bytes_per_s` for each accelerator of a site. A server turns slow at `slow_per_s`, for `slow_s`,
+    and takes `slow_frac` of the whole job's speed meanwhile. A job is interrupted on purpose at `planned_per_s`.
     """
 
     id: str
@@ -49,7 +49,9 @@ class FailureBook:
     parameter_bytes: float | None
     corruption_per_s: float | None
     corruption_notice_s: float | None
-    straggler_frac: float | None
+    slow_per_s: float | None
+    slow_s: float | None
+    slow_frac: float | None
     planned_per_s: float | None
     serving_restart_s: float | None
     serving_elastic_s: float | None

@@ -25,6 +25,7 @@ SUFFIXES = (
     ("failure_per_s", RATE),
     ("corruption_per_s", RATE),
     ("planned_per_s", RATE),
+    ("slow_per_s", RATE),
     ("_bytes", "B"),
     ("usd", "USD"),
     ("_count", "count"),

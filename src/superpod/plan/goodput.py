@@ -266,11 +266,6 @@ def _notes(subject: Subject, question: GoodputQuestion, base: Priced) -> tuple[s
             f"groups of {group.group_cards_count:g} cards leave {left_over:g} of {group.pod_cards_count:g} idle where "
             "they stay in a pod: --group takes another size"
         )
-    if float(base.goodput.straggler_frac) > 0.0:
-        found.append(
-            f"stragglers are the mean of a fleet's jobs, for every reason: a job in step loses less, --set "
-            f"failures/{question.book}:straggler_frac=SHARE"
-        )
     return tuple(found)
 
 

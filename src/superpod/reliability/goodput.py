@@ -14,8 +14,7 @@ from superpod.result import Num
 class Job:
     """A synchronous job as failures see it: how often it stops, its checkpoints, and what slows it down.
 
-    `interval_s` 0 takes the best one; it is no shorter than a step, nor than a checkpoint takes to be stored. A job on
-    one server has no others to wait for: nothing straggles.
+    `interval_s` 0 takes the best one; it is no shorter than a step, nor than a checkpoint takes to be stored.
     """
 
     cards_count: Num
@@ -64,7 +63,7 @@ LOSSES = {
     "reserved_frac": "spares held back",
     "stranded_frac": "stranded or waiting for repair",
     "slowed_frac": "slower on fewer planes",
-    "straggler_frac": "stragglers and slow servers",
+    "straggler_frac": "waiting for slow servers",
     "corruption_frac": "silent corruption",
     "planned_frac": "planned maintenance",
 }
@@ -73,7 +72,7 @@ LOSSES = {
 def goodput(job: Job, rates: Rates) -> Goodput:
     """Return goodput = used x effective x (1 - slowed) x (1 - straggling) x (1 - corrupted) x (1 - planned).
 
-    used: cards that the spare policy leaves; effective: `time_shares`; straggling: what a fleet measured; corrupted:
+    used: cards that the spare policy leaves; effective: `time_shares`; straggling: `slow_share`; corrupted:
     1 - e^(-lambda_c D) with D the time until a wrong number is noticed, whose work is done again; planned:
     `planned_share`. The job stops at the rate of the cards that it has while it runs.
     """
@@ -112,10 +111,21 @@ def _slower(job: Job, rates: Rates, restart_s: Num) -> dict[str, Num]:
     job_cards = job.cards_count * job.usable.running_frac
     return {
         "slowed_frac": job.slowed_frac,
-        "straggler_frac": np.where(np.asarray(job.nodes_count) > 1.0, rates.straggler_frac, 0.0),
+        "straggler_frac": slow_share(rates, job.nodes_count * job.usable.running_frac),
         "corruption_frac": -np.expm1(-rates.corruption_per_s * job_cards * rates.corruption_notice_s),
         "planned_frac": planned_share(rates, restart_s, job.checkpoint.stall_s),
     }
+
+
+def slow_share(rates: Rates, nodes_count: Num) -> Num:
+    """Return the share of time lost to hardware that works on but slowly: (1 - e^(-n lambda D)) x loss of speed.
+
+    A synchronous job is as slow as its slowest server, so one of n is enough; servers turn slow independently and stay
+    so for D, until found and replaced (M/G/infinity: none is slow with e^(-n lambda D)). Taking them out is among the
+    failures. Chips that differ from birth, uneven stages and the wait for experts are in the step, not here.
+    """
+    share: Num = -np.expm1(-nodes_count * rates.slow_per_s * rates.slow_s) * rates.slow_frac
+    return share
 
 
 def planned_share(rates: Rates, restart_s: Num, stall_s: Num) -> Num:

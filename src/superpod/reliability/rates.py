@@ -45,7 +45,9 @@ class Rates:
     parameter_bytes: Num
     corruption_per_s: Num
     corruption_notice_s: Num
-    straggler_frac: Num
+    slow_per_s: Num
+    slow_s: Num
+    slow_frac: Num
     planned_per_s: Num
     serving_restart_s: Num
     serving_elastic_s: Num
