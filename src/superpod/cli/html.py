@@ -46,8 +46,8 @@ def render(content: Page, command: str = "") -> str:
 
 
 def is_wide(blocks: Sequence[Block]) -> bool:
-    """Return whether a page is a listing with many columns."""
-    return len(blocks) == 1 and isinstance(blocks[0], page.Table) and len(blocks[0].columns) >= WIDE_COLUMNS
+    """Return whether a page has a table of many columns."""
+    return any(isinstance(block, page.Table) and len(block.columns) >= WIDE_COLUMNS for block in blocks)
 
 
 def cards(blocks: Sequence[Block]) -> str:
