@@ -109,8 +109,8 @@ def test_26_byterobust_loss_of_one_failure() -> None:
     assert 0.03 / rate_of(1200, 3.79) / MINUTE_S == pytest.approx(9.5, abs=0.05)
 
 
-def test_27_first_failure_among_100_000_modules() -> None:
-    """SemiAnalysis (2024-07): a mean life of five years gives a first failure in 26.28 minutes."""
+def first_module_s() -> float:
+    """Return the mean time until one of 100,000 modules of a mean life of five years fails."""
     links = Links(
         tier="pod",
         optical_count=100_000.0,
@@ -123,7 +123,12 @@ def test_27_first_failure_among_100_000_modules() -> None:
     book = CATALOGUE.failures("fleet")
     rates = read_rates(FactReader(kind="failures", entry=book), book, 1.0 / (5 * 365 * DAY_S))
     optics = next(item for item in domains(site, rates) if item.name.endswith("optical cable"))
-    assert 1.0 / float(optics.stopping_per_s) / MINUTE_S == pytest.approx(26.28)
+    return 1.0 / float(optics.stopping_per_s)
+
+
+def test_27_first_failure_among_100_000_modules() -> None:
+    """SemiAnalysis (2024-07): 26.28 minutes."""
+    assert first_module_s() / MINUTE_S == pytest.approx(26.28)
 
 
 @pytest.fixture(scope="module")
@@ -158,11 +163,8 @@ def test_33_checkpoint_of_llama_3_1_405b() -> None:
     assert size / 16_384 / 1e6 == pytest.approx(347, abs=0.5)
 
 
-def test_a_supernode_fails_as_often_as_its_parts() -> None:
-    """48 servers at 2.3 to 6.5 and 2,688 cables of two modules at 0.34 to 1.75 % a year: 37 to 137 h, unmasked.
-
-    The published count also has the scale-out modules, which the servers' rate holds here: 1,536 of 6,912.
-    """
+def supernode_h() -> list[float]:
+    """Return the mean between stops of a CloudMatrix384 without masking, at the low and the high of both rates."""
     found = []
     for node, module in ((2.3, 0.0034), (6.5, 0.0175)):
         overrides = {
@@ -172,8 +174,18 @@ def test_a_supernode_fails_as_often_as_its_parts() -> None:
         }
         report = goodput_report(replace(CATALOGUE, overrides=overrides), "cloudmatrix384", GoodputQuestion())
         found.append(report.mtbf_s / HOUR_S)
-    assert 130.0 < found[0] < 155.0
-    assert 37.0 < found[1] < 45.0
+    return found
+
+
+def test_a_supernode_fails_as_often_as_its_parts() -> None:
+    """48 servers at 2.3 to 6.5 and 2,688 cables of two modules at 0.34 to 1.75 % a year: 137 and 37 h, unmasked.
+
+    The published count also has the scale-out modules, which the servers' rate holds here: 1,536 of 6,912. With them
+    it is what is published; shelves and switches of 1 % a year make the rest.
+    """
+    for found, published, node, module in zip(supernode_h(), (137.3, 37.3), (2.3, 6.5), (0.0034, 0.0175), strict=True):
+        assert 24.0 / (48 * node / 1000 + 6912 * module / 365) == pytest.approx(published, abs=0.05)
+        assert published < found < 24.0 / (48 * node / 1000 + 5376 * module / 365)
 
 
 def test_16_384_cards_reach_what_llama_3_reports() -> None:
