@@ -23,6 +23,7 @@ ALLOWED_SUFFIXES = (
     "_j",
     "_usd",
     "_usd_per_j",
+    "_usd_per_byte",
     "_c",
     "_k",
     "_k_per_w",

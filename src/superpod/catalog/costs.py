@@ -22,6 +22,7 @@ class CostBook:
     `facility_usd_per_w` buys land, building, supply and cooling for a watt of IT power. `upkeep_per_s` is the share of
     the machines' price that staff, maintenance and parts take a second. A switch of `switch_ports_count` ports of
     `switch_port_bytes_per_s` costs `switch_usd`. Of failing accelerators, `replaced_frac` are replaced by new ones.
+    To make an accelerator with its share of a server emits `embodied_card_kg`.
     """
 
     id: str
@@ -33,7 +34,9 @@ class CostBook:
     switch_usd: float | None
     switch_ports_count: float | None
     switch_port_bytes_per_s: float | None
+    storage_usd_per_byte: float | None
     replaced_frac: float | None
+    embodied_card_kg: float | None
     carbon_kg_per_j: float | None
     water_m3_per_j: float | None
     optics: tuple[ModulePrice, ...] = ()

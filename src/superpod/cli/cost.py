@@ -54,6 +54,8 @@ NUMBER = Number()
 @click.option("--currency", default="usd", show_default=True, metavar="NAME", help="Show money in: usd, cny ...")
 @click.option("--price", type=NUMBER, metavar="MONEY", help="Price of one pod, in --currency.")
 @click.option("--power", type=NUMBER, metavar="WATTS", help="What one pod draws on average.")
+@click.option("--storage", type=shared.SIZE, metavar="BYTES", help="The site's flash storage, e.g. 5PB.")
+@click.option("--resale", type=click.FloatRange(0.0, 1.0), metavar="SHARE", help="Of the price, at the end of life.")
 @click.option("--spares", type=click.Choice(POLICIES), default="auto", show_default=True, help="Spares for failures.")
 @shared.common
 def command(pod: str, **options: Any) -> None:
@@ -79,6 +81,8 @@ def command(pod: str, **options: Any) -> None:
         currency=options["currency"],
         price_usd=(options["price"] or 0.0) * (currency.usd_ratio or 0.0),
         drawn_w=options["power"] or 0.0,
+        storage_bytes=options["storage"] or 0.0,
+        resale_frac=options["resale"] or 0.0,
         scenario=work(pod, options),
         run_tokens=options["tokens"] or 0.0,
         failures=GoodputQuestion(spares=options["spares"]),

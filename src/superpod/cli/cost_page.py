@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 PARTS = {
     "machines_usd_per_s": "machines",
     "network_usd_per_s": "network between pods",
+    "storage_usd_per_s": "storage",
     "building_usd_per_s": "building, supply, cooling",
     "energy_usd_per_s": "energy",
     "upkeep_usd_per_s": "upkeep",
@@ -65,7 +66,10 @@ def full_blocks(report: CostReport, sources: Mapping[str, Source]) -> tuple[Bloc
     """Return everything that the report holds."""
     facts = facts_table("", ((used.where, used.fact) for used in report.facts), sources)
     bars = tornado(report.spread.bars, "an accelerator-hour", lambda value: money(report, value))
-    tokens = (Metrics(title="", items=token_items(report)),)
+    tokens: tuple[Block, ...] = (Metrics(title="", items=token_items(report)),)
+    if report.tokens is not None:
+        wide = report.tokens.spread.bars
+        tokens += (tornado(wide, "a million tokens, at the rate found", lambda value: money(report, value)),)
     return (
         headline(report),
         Metrics(title="", items=metrics(report)),
@@ -88,6 +92,11 @@ def money(report: CostReport, usd: float | None) -> str:
         if abs(value) >= scale:
             return f"{significant(value / scale)} {name}{code}"
     return f"{significant(value)} {code}"
+
+
+def between(report: CostReport, low: float, high: float) -> str:
+    """Return a range of money."""
+    return f"{money(report, low)} to {money(report, high)}"
 
 
 def headline(report: CostReport) -> Headline:
@@ -117,7 +126,8 @@ def metrics(report: CostReport) -> tuple[tuple[str, str], ...]:
         ("replaced cards (within upkeep)", money(report, report.parts_usd_per_s * YEAR_S)),
         ("IT power drawn", human(report.drawn_w, "W")),
         ("energy a year", f"{significant(float(trail.site_w) * YEAR_S / KWH_J / 1e6)} GWh"),
-        ("carbon a year", f"{significant(float(trail.carbon_kg_per_s) * YEAR_S / 1e3)} t"),
+        ("carbon of the grid, a year", f"{significant(float(trail.carbon_kg_per_s) * YEAR_S / 1e3)} t"),
+        ("of making machines, a year", f"{significant(float(trail.embodied_kg_per_s) * YEAR_S / 1e3)} t"),
         ("water a year", f"{significant(float(trail.water_m3_per_s) * YEAR_S)} m³" if report.water_known else DASH),
     ]
     return tuple(items)
@@ -131,6 +141,7 @@ def token_items(report: CostReport) -> tuple[tuple[str, str], ...]:
     items = [
         ("tokens a second", significant(tokens.tokens_per_s)),
         ("a million tokens" + (" out" if tokens.work == "serve" else ""), money(report, tokens.out_mtoken_usd)),
+        ("its P10 and P90 at this rate", between(report, tokens.spread.p10, tokens.spread.p90)),
     ]
     if tokens.in_mtoken_usd is not None:
         items.append(("a million tokens in", money(report, tokens.in_mtoken_usd)))
@@ -145,6 +156,7 @@ def token_items(report: CostReport) -> tuple[tuple[str, str], ...]:
     if run is not None:
         items += [
             (f"a run of {human(run.run_tokens, 'tokens')}", money(report, run.whole_usd)),
+            ("its P10 and P90 at this rate", between(report, run.p10_usd, run.p90_usd)),
             ("it takes", duration(run.time_s)),
             ("of it lost to failures", money(report, run.lost_usd)),
             ("its energy", f"{significant(run.energy_j / KWH_J / 1e6)} GWh"),

@@ -27,8 +27,8 @@ DURATION_UNITS = {"": 1.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "min": 60.0, "h": 3
 SIZE_UNITS = {
     "": 1.0,
     "b": 1.0,
-    **{f"{prefix}b": 1e3 ** (power + 1) for power, prefix in enumerate("kmgt")},
-    **{f"{prefix}ib": 1024.0 ** (power + 1) for power, prefix in enumerate("kmgt")},
+    **{f"{prefix}b": 1e3 ** (power + 1) for power, prefix in enumerate("kmgtp")},
+    **{f"{prefix}ib": 1024.0 ** (power + 1) for power, prefix in enumerate("kmgtp")},
 }
 # Option -> the layout degree that it pins.
 PINS = {

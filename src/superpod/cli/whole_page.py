@@ -52,6 +52,7 @@ def spending(money: Money) -> Breakdown:
     parts = {
         "machines": money.running.machines_usd_per_s,
         "network between pods": money.running.network_usd_per_s,
+        "storage": money.running.storage_usd_per_s,
         "building": money.running.building_usd_per_s,
         "energy": money.running.energy_usd_per_s,
         "upkeep": money.running.upkeep_usd_per_s,

@@ -15,6 +15,7 @@ RATE_SHARE = "of the price a year"
 # The ends of field names, the longer ones first, and the unit they stand for.
 SUFFIXES = (
     ("usd_per_j", "USD/J"),
+    ("usd_per_byte", "USD/B"),
     ("usd_per_w", "USD/W"),
     ("carbon_kg_per_j", "kg/J"),
     ("water_m3_per_j", "m3/J"),
@@ -99,6 +100,7 @@ WRITERS: dict[str, Callable[[float], str]] = {
     "USD/token": lambda value: f"{significant(value * 1e6)} USD/M tokens",
     "1/s": lambda value: f"{significant(value)} /s",
     RATE_SHARE: lambda value: f"{percent(value * YEAR_S)} a year",
+    "USD/B": lambda value: f"{significant(value * 1e12)} USD/TB",
     "m3/J": lambda value: f"{significant(value * KWH_J * 1e3)} L/kWh",
     "kg/J": lambda value: f"{significant(value * KWH_J)} kg/kWh",
     RATE: lambda value: f"{significant(value * YEAR_S)} a year",

@@ -10,29 +10,35 @@ from superpod.units import HOUR_S
 MILLION = 1e6
 
 
-def annuity_usd_per_s(price_usd: Num, rate_per_s: Num, life_s: Num) -> Num:
+def annuity_usd_per_s(price_usd: Num, rate_per_s: Num, life_s: Num, resale_frac: Num = 0.0) -> Num:
     """Return the constant payment that repays a price with interest over a life; all may be columns.
 
-    A = P r / (1 - e^(-r T)) for a continuous rate r over T seconds, the continuous form of the capital recovery factor
-    (e.g. Park, Contemporary Engineering Economics, section 4.4). No residual value.
+    A = P (1 - z e^(-r T)) r / (1 - e^(-r T)) for a continuous rate r over T seconds, where a share z of the price comes
+    back at the end: the continuous form of the capital recovery factor (e.g. Park, Contemporary Engineering Economics,
+    section 4.4).
     """
-    return price_usd * rate_per_s / -np.expm1(-rate_per_s * life_s)
+    back = resale_frac * np.exp(-rate_per_s * life_s)
+    return price_usd * (1.0 - back) * rate_per_s / -np.expm1(-rate_per_s * life_s)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estate:
-    """What stands on a site: machines and network as bought, watts as provisioned and as drawn on average."""
+    """What stands on a site: machines, network and storage as bought, watts as provisioned and drawn on average."""
 
     cards_count: Num
     machines_usd: Num
     network_usd: Num
     provisioned_w: Num
     drawn_w: Num
+    storage_usd: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Terms:
-    """Prices and lives of a site in bare numbers or columns; see `catalog.costs.CostBook` and `schema.Facility`."""
+    """Prices and lives of a site in bare numbers or columns; see `catalog.costs.CostBook` and `schema.Facility`.
+
+    At the end of their life `resale_frac` of the machines' price comes back.
+    """
 
     pue_ratio: Num
     electricity_usd_per_j: Num
@@ -43,6 +49,8 @@ class Terms:
     upkeep_per_s: Num
     carbon_kg_per_j: Num = 0.0
     water_m3_per_j: Num = 0.0
+    embodied_card_kg: Num = 0.0
+    resale_frac: Num = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,28 +62,31 @@ class Running:
     building_usd_per_s: Num
     energy_usd_per_s: Num
     upkeep_usd_per_s: Num
+    storage_usd_per_s: Num = 0.0
 
     @property
     def total_usd_per_s(self) -> Num:
         """All parts."""
-        capital = self.machines_usd_per_s + self.network_usd_per_s + self.building_usd_per_s
-        return capital + self.energy_usd_per_s + self.upkeep_usd_per_s
+        bought = self.machines_usd_per_s + self.network_usd_per_s + self.storage_usd_per_s
+        return bought + self.building_usd_per_s + self.energy_usd_per_s + self.upkeep_usd_per_s
 
 
 def running(estate: Estate, terms: Terms) -> Running:
-    """Return annuities of machines, network and building, energy and upkeep; no residual value.
+    """Return annuities of machines, network, storage and building, energy and upkeep.
 
-    Machines and network live `life_s`, the building `facility_life_s`; it is sized by provisioned power, energy is
-    drawn power x PUE x price; upkeep is a share of the price of machines and network.
+    What is bought lives `life_s`, the building `facility_life_s`; it is sized by provisioned power, energy is drawn
+    power x PUE x price; upkeep is a share of the price of what is bought. Only machines are resold.
     """
-    bought = estate.machines_usd + estate.network_usd
+    rate, life = terms.discount_rate_per_s, terms.life_s
+    bought = estate.machines_usd + estate.network_usd + estate.storage_usd
     built = estate.provisioned_w * terms.facility_usd_per_w
     return Running(
-        machines_usd_per_s=annuity_usd_per_s(estate.machines_usd, terms.discount_rate_per_s, terms.life_s),
-        network_usd_per_s=annuity_usd_per_s(estate.network_usd, terms.discount_rate_per_s, terms.life_s),
-        building_usd_per_s=annuity_usd_per_s(built, terms.discount_rate_per_s, terms.facility_life_s),
+        machines_usd_per_s=annuity_usd_per_s(estate.machines_usd, rate, life, terms.resale_frac),
+        network_usd_per_s=annuity_usd_per_s(estate.network_usd, rate, life),
+        building_usd_per_s=annuity_usd_per_s(built, rate, terms.facility_life_s),
         energy_usd_per_s=estate.drawn_w * terms.pue_ratio * terms.electricity_usd_per_j,
         upkeep_usd_per_s=bought * terms.upkeep_per_s,
+        storage_usd_per_s=annuity_usd_per_s(estate.storage_usd, rate, life),
     )
 
 
@@ -91,11 +102,15 @@ def mtoken_usd(cost_usd_per_s: Num, tokens_per_s: Num, productive_frac: Num = 1.
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Footprint:
-    """What a site draws and emits a second: energy with the building's, carbon of the grid, water. None embodied."""
+    """What a site draws and emits a second: energy with the building's, carbon of the grid, water.
+
+    `embodied_kg_per_s` is what making the accelerators with their servers emitted, over their life, beside the grid's.
+    """
 
     site_w: Num
     carbon_kg_per_s: Num
     water_m3_per_s: Num
+    embodied_kg_per_s: Num = 0.0
 
 
 def footprint(estate: Estate, terms: Terms) -> Footprint:
@@ -105,6 +120,7 @@ def footprint(estate: Estate, terms: Terms) -> Footprint:
         site_w=site,
         carbon_kg_per_s=site * terms.carbon_kg_per_j,
         water_m3_per_s=estate.drawn_w * terms.water_m3_per_j,
+        embodied_kg_per_s=estate.cards_count * terms.embodied_card_kg / terms.life_s,
     )
 
 

@@ -5,21 +5,22 @@ from dataclasses import dataclass, field, fields, replace
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader, UsedFact
 from superpod.errors import MissingFactError
-from superpod.facility.cost_parts import Estate, Footprint, Running, card_hour_usd, footprint, running
-from superpod.plan.cost_bill import bill
+from superpod.facility.cost_parts import Estate, Footprint, Running, card_hour_usd, footprint, mtoken_usd, running
+from superpod.plan.cost_bill import bill, stored
 from superpod.plan.cost_result import Bought, CostReport
 from superpod.plan.cost_site import Site, estate_of, site_of, terms_of
-from superpod.plan.cost_work import Work, run_cost, token_cost, work_of
+from superpod.plan.cost_work import Work, out_share_frac, run_cost, token_cost, work_of
 from superpod.plan.evaluate import solve
 from superpod.plan.goodput import GoodputQuestion, goodput_report, hashed
 from superpod.plan.goodput_result import GoodputReport, SelfCheck
-from superpod.plan.goodput_work import failing_of
+from superpod.plan.goodput_work import Failing, failing_of
 from superpod.plan.grounds import package_version
 from superpod.plan.machine import machine
 from superpod.plan.power_phases import loads_of
 from superpod.plan.power_work import Powering, powering_of
 from superpod.plan.scenario import Scenario
 from superpod.plan.spread import Moved, Spread, spread
+from superpod.plan.whole import each_once
 from superpod.result import Num
 
 
@@ -27,7 +28,8 @@ from superpod.result import Num
 class CostQuestion:
     """What is asked: a pod, several, or some cards; in which building; doing what.
 
-    `price_usd` and `drawn_w` are of one pod and stand for the catalogue's. `scenario` prices its tokens, and a run of
+    `price_usd` and `drawn_w` are of one pod and stand for the catalogue's. The site stores `storage_bytes`, and at the
+    end of their life `resale_frac` of the machines' price comes back. `scenario` prices its tokens, and a run of
     `run_tokens`. `failures` says how losses are found.
     """
 
@@ -39,6 +41,8 @@ class CostQuestion:
     currency: str = "usd"
     price_usd: float = 0.0
     drawn_w: float = 0.0
+    storage_bytes: float = 0.0
+    resale_frac: float = 0.0
     scenario: Scenario | None = None
     run_tokens: float = 0.0
     failures: GoodputQuestion = field(default_factory=GoodputQuestion)
@@ -50,31 +54,24 @@ def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
     Raises MissingFactError for a price or a power that nobody has published: the user may give it.
     """
     failures = goodput_report(catalogue, question.pod, question.failures, pods=question.pods, cards=question.cards)
-    work, powering = _worked(catalogue, question)
-    site = site_of(
-        catalogue,
-        catalogue.pod(question.pod),
-        failures.cards_count,
-        question.facility,
-        book_id=question.book,
-        price_usd=question.price_usd,
-        drawn_w=question.drawn_w,
-        powering=powering,
-    )
+    work, powering, failing = _worked(catalogue, question)
+    site = _site(catalogue, question, failures.cards_count, powering)
     estate = estate_of(site, {})
     spent = running(estate, site.terms)
     total = float(spent.total_usd_per_s)
     useful = float(failures.goodput.goodput_frac) if work is None else work.productive_frac
     currency = catalogue.currency(question.currency)
-    money = FactReader(kind="currencies", entry=currency)
+    money, prices = FactReader(kind="currencies", entry=currency), FactReader(kind="costs", entry=site.book)
     ratio = money.number("usd_ratio", currency.usd_ratio)
-    trail = footprint(estate, site.terms)
-    facts = tuple({used.where: used for used in (*site.facts, *money.cited())}.values())
-
-    lines, parts = (
-        bill(catalogue, site.pod, site.pods_count, site.price_usd, site.network, site.book),
-        _parts(failures, site),
-    )
+    embodied = prices.number("embodied_card_kg", site.book.embodied_card_kg)
+    trail = footprint(estate, replace(site.terms, embodied_card_kg=embodied))
+    facts = each_once((*site.facts, *money.cited()))
+    lines = bill(catalogue, site.pod, site.pods_count, site.price_usd, site.network, site.book)
+    lines += stored(site.storage_bytes, site.storage_usd)
+    tokens = run = None
+    if work is not None and failing is not None:
+        tokens = token_cost(work, spent, trail, _token_spread(site, work, failing, facts, question.failures.seed))
+        run = run_cost(work, tokens, trail, question.run_tokens, site.water_known)
     return CostReport(
         question=_sentence(site, question, work),
         pod=f"{site.pod.id}@{site.pod.version}",
@@ -90,7 +87,7 @@ def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
         productive_hour_usd=float(card_hour_usd(total, site.cards_count, useful)),
         goodput_frac=useful,
         spread=_spread(site, facts, question.failures.seed),
-        running=_plain(spent),
+        running=Running(**{item.name: float(getattr(spent, item.name)) for item in fields(Running)}),
         bill=lines,
         provisioned_w=float(estate.provisioned_w),
         drawn_w=float(estate.drawn_w),
@@ -98,16 +95,29 @@ def cost_report(catalogue: Catalogue, question: CostQuestion) -> CostReport:
         water_known=site.water_known,
         failures_usd_per_s=total * (1.0 - useful),
         spares_usd_per_s=total * float(failures.goodput.reserved_frac),
-        parts_usd_per_s=parts,
-        tokens=token_cost(work, spent, trail) if work is not None else None,
-        run=run_cost(work, total, trail, question.run_tokens, site.water_known)
-        if work and question.run_tokens
-        else None,
+        parts_usd_per_s=_parts(failures, site),
+        tokens=tokens,
+        run=run,
         checks=_checks(site, estate, spent, lines),
-        facts=facts,
+        facts=each_once((*facts, *prices.cited())),
         notes=site.notes,
         catalogue_hash=hashed(facts),
         version=package_version(),
+    )
+
+
+def _site(catalogue: Catalogue, question: CostQuestion, cards: float, powering: Powering | None) -> Site:
+    return site_of(
+        catalogue,
+        catalogue.pod(question.pod),
+        cards,
+        question.facility,
+        book_id=question.book,
+        price_usd=question.price_usd,
+        drawn_w=question.drawn_w,
+        storage_bytes=question.storage_bytes,
+        resale_frac=question.resale_frac,
+        powering=powering,
     )
 
 
@@ -121,23 +131,31 @@ def _spread(site: Site, facts: tuple[UsedFact, ...], seed: int) -> Spread:
     return spread(hour, facts, seed)
 
 
-def _worked(catalogue: Catalogue, question: CostQuestion) -> tuple[Work | None, Powering | None]:
-    """Search the plan of the work that is asked about; return its rates and what it draws, as far as that is known."""
+def _token_spread(site: Site, work: Work, failing: Failing, facts: tuple[UsedFact, ...], seed: int) -> Spread:
+    """Return how wide prices, power and failures leave a million tokens, at the rate that was found."""
+
+    def million(changes: Moved) -> Num:
+        spent = running(estate_of(site, changes), terms_of(site, changes))
+        return mtoken_usd(
+            spent.total_usd_per_s * out_share_frac(work), work.out_tokens_per_s, failing.moved_frac(changes)
+        )
+
+    return spread(million, each_once((*facts, *failing.facts)), seed)
+
+
+def _worked(catalogue: Catalogue, question: CostQuestion) -> tuple[Work | None, Powering | None, Failing | None]:
+    """Search the plan of the work that is asked about; return its rates, its power where known, what failures leave."""
     scenario = question.scenario
     if scenario is None:
-        return None, None
+        return None, None, None
     made = machine(catalogue, scenario)
     answer, _ = solve(made, scenario)
-    left = failing_of(catalogue, made, answer.plan, question.failures).left
+    failing = failing_of(catalogue, made, answer.plan, question.failures)
     try:
         powering = powering_of(catalogue, made, loads_of(made, scenario.work, answer.plan))
     except MissingFactError:
         powering = None
-    return work_of(made, scenario.work, answer.plan, answer.headline.value, left), powering
-
-
-def _plain(spent: Running) -> Running:
-    return Running(**{item.name: float(getattr(spent, item.name)) for item in fields(Running)})
+    return work_of(made, scenario.work, answer.plan, answer.headline.value, failing.left), powering, failing
 
 
 def _parts(failures: GoodputReport, site: Site) -> float:
@@ -155,7 +173,7 @@ def _sentence(site: Site, question: CostQuestion, work: Work | None) -> str:
 def _checks(site: Site, estate: Estate, spent: Running, lines: tuple[Bought, ...]) -> tuple[SelfCheck, ...]:
     """Return what must hold: parts add up to the total, the bill to what was bought, and size leaves the hour alone."""
     bought = sum(line.whole_usd or 0.0 for line in lines if not line.inside)
-    owed = float(estate.machines_usd + estate.network_usd)
+    owed = float(estate.machines_usd + estate.network_usd + estate.storage_usd)
     twice = replace(estate, **{item.name: 2.0 * getattr(estate, item.name) for item in fields(Estate)})
     one = float(card_hour_usd(spent.total_usd_per_s, estate.cards_count))
     two = float(card_hour_usd(running(twice, site.terms).total_usd_per_s, twice.cards_count))

@@ -16,6 +16,7 @@ from superpod.plan.spread import Moved
 from superpod.result import Num
 
 LEVELS_LEAST = 2.0
+TERA = 1e12
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,3 +133,12 @@ def bill(
             ),
         ]
     return tuple(lines)
+
+
+def stored(storage_bytes: float, whole_usd: float) -> tuple[Bought, ...]:
+    """Return the line of storage, by the terabyte; none where none is asked for."""
+    if not storage_bytes:
+        return ()
+    terabytes = storage_bytes / TERA
+    each = whole_usd / terabytes
+    return (Bought(name="storage, by the terabyte", amount_count=terabytes, each_usd=each, whole_usd=whole_usd),)

@@ -22,7 +22,7 @@ class Bought:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TokenCost:
-    """What work costs on the machine, losses to failures included."""
+    """What work costs on the machine, losses to failures included; `spread` is of `out_mtoken_usd`."""
 
     work: str
     tokens_per_s: float
@@ -33,15 +33,18 @@ class TokenCost:
     token_energy_j: float
     mtoken_carbon_kg: float
     how: str
+    spread: Spread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunCost:
-    """A training run of so many tokens."""
+    """A training run of so many tokens; P10 and P90 over the ranges of the facts, at the rate that was found."""
 
     run_tokens: float
     time_s: float
     whole_usd: float
+    p10_usd: float
+    p90_usd: float
     lost_usd: float
     energy_j: float
     carbon_kg: float

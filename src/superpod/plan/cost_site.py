@@ -8,6 +8,7 @@ from superpod.catalog.costs import CostBook
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader, UsedFact
 from superpod.catalog.schema import Facility, Pod
+from superpod.errors import MissingFactError
 from superpod.facility.cost_parts import Estate, Terms
 from superpod.plan.cost_bill import Network, network_of
 from superpod.plan.power_work import Powering
@@ -17,7 +18,10 @@ from superpod.result import Num
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """A site in bare numbers, with the facts read on the way; `powering` is the work's, where some is at hand."""
+    """A site in bare numbers, with the facts read on the way; `powering` is the work's, where some is at hand.
+
+    `storage_usd` is the price of all storage.
+    """
 
     pod: Pod
     facility: Facility
@@ -28,6 +32,8 @@ class Site:
     pods_count: float
     cards_count: float
     network: Network
+    storage_bytes: float
+    storage_usd: float
     terms: Terms
     water_known: bool
     powering: Powering | None
@@ -44,11 +50,14 @@ def site_of(
     book_id: str = "",
     price_usd: float = 0.0,
     drawn_w: float = 0.0,
+    storage_bytes: float = 0.0,
+    resale_frac: float = 0.0,
     powering: Powering | None = None,
 ) -> Site:
     """Return so many cards of a pod in a facility, with everything that the catalogue and the user say of it.
 
-    `price_usd` and `drawn_w` (IT power in the mean) are of one pod and stand for the catalogue's. `powering` is what
+    `price_usd` and `drawn_w` (IT power in the mean) are of one pod and stand for the catalogue's. The site stores
+    `storage_bytes`; `resale_frac` of the machines' price comes back at the end of their life. `powering` is what
     work on these cards draws, and what they must be fed with where no maximum is published.
 
     Raises:
@@ -59,8 +68,8 @@ def site_of(
     book = catalogue.costs(book_id or facility.id)
     pod_reader, building = FactReader(kind="pods", entry=base), FactReader(kind="facilities", entry=facility)
     reader = FactReader(kind="costs", entry=book)
-    notes: list[str] = ["not counted: storage, resale, what idle hours cost beyond their share, embodied carbon"]
-    price = price_usd or pod_reader.number("price.usd", base.price.usd)
+    notes = [uncounted(storage_bytes, resale_frac)]
+    price = price_usd or priced_usd(base, pod_reader)
     pods_count = cards_count / base.chips_count
     if base.power.max_w is None and powering is not None:
         provisioned = powering.drawn.peak_w / pods_count
@@ -85,7 +94,9 @@ def site_of(
         upkeep_per_s=reader.number("upkeep_per_s", book.upkeep_per_s),
         carbon_kg_per_j=reader.number("carbon_kg_per_j", book.carbon_kg_per_j),
         water_m3_per_j=reader.number("water_m3_per_j", book.water_m3_per_j) if water_known else 0.0,
+        resale_frac=resale_frac,
     )
+    each = reader.number("storage_usd_per_byte", book.storage_usd_per_byte) if storage_bytes else 0.0
     reader.number("replaced_frac", book.replaced_frac)
     network = network_of(catalogue, pod, reader, book, float(np.ceil(pods_count)))
     notes += network.notes
@@ -99,6 +110,8 @@ def site_of(
         pods_count=pods_count,
         cards_count=cards_count,
         network=network,
+        storage_bytes=storage_bytes,
+        storage_usd=storage_bytes * each,
         terms=terms,
         water_known=water_known,
         powering=powering,
@@ -112,6 +125,28 @@ def site_of(
     )
 
 
+def priced_usd(pod: Pod, reader: FactReader) -> float:
+    """Return the published price of a pod; raise MissingFactError, which says how to give one."""
+    try:
+        return reader.number("price.usd", pod.price.usd)
+    except MissingFactError as error:
+        raise MissingFactError(
+            error.message,
+            where=error.where,
+            hint=f"superpod cost --price MONEY gives that of one pod, anywhere else --set {error.where}=USD",
+        ) from None
+
+
+def uncounted(storage_bytes: float, resale_frac: float) -> str:
+    """Return what the cost leaves out, and how to count it."""
+    left = [
+        *(() if storage_bytes else ("storage (--storage; Llama 3 had 15 TB a card)",)),
+        *(() if resale_frac else ("resale (--resale; 25 to 35 % of the price after 3 years are quoted)",)),
+        "what idle hours cost beyond their share",
+    ]
+    return f"not counted: {', '.join(left)}"
+
+
 def estate_of(site: Site, changes: Moved) -> Estate:
     """Return what stands on the site, with some facts moved."""
     pod = f"pods/{site.pod.base or site.pod.id}"
@@ -120,12 +155,14 @@ def estate_of(site: Site, changes: Moved) -> Estate:
     drawn = changes.get(f"{pod}:power.typical_w", site.drawn_w) * site.pods_count
     if site.powering is not None:
         drawn = site.powering.it_w(changes)
+    stored = f"costs/{site.book.id}:storage_usd_per_byte"
     return Estate(
         cards_count=site.cards_count,
         machines_usd=price * site.pods_count,
         network_usd=site.network.priced(changes, site.book.id),
         provisioned_w=top * site.pods_count,
         drawn_w=drawn,
+        storage_usd=site.storage_bytes * changes[stored] if stored in changes else site.storage_usd,
     )
 
 

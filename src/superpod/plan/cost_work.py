@@ -7,6 +7,7 @@ from superpod.plan.cost_result import RunCost, TokenCost
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving, Training
 from superpod.plan.serve_search import Deployment, decode_ranks
+from superpod.plan.spread import Spread
 from superpod.plan.train_search import Trained
 from superpod.plan.whole_result import Left
 
@@ -56,7 +57,12 @@ def _decoding(made: Machine, plan: Deployment) -> float | None:
     return plan.decode_instances * float(decode_ranks(plan.decode)) / made.ranks_count
 
 
-def token_cost(work: Work, spent: Running, trail: Footprint) -> TokenCost:
+def out_share_frac(work: Work) -> float:
+    """Return the share of all money that tokens of output, or of training, pay for."""
+    return work.decode_frac if work.decode_frac is not None and work.in_tokens_per_s > 0.0 else 1.0
+
+
+def token_cost(work: Work, spent: Running, trail: Footprint, wide: Spread) -> TokenCost:
     """Return dollars for a million tokens.
 
     Pools apart: each pays for its own tokens by its cards. One pool: all is laid on the output, and shown for input
@@ -65,7 +71,7 @@ def token_cost(work: Work, spent: Running, trail: Footprint) -> TokenCost:
     total, useful = float(spent.total_usd_per_s), work.productive_frac
     rate = work.out_tokens_per_s * useful
     apart = work.decode_frac is not None and work.in_tokens_per_s > 0.0
-    share = work.decode_frac if apart and work.decode_frac is not None else 1.0
+    share = out_share_frac(work)
     both = work.in_tokens_per_s + work.out_tokens_per_s
     return TokenCost(
         work=work.kind,
@@ -77,17 +83,23 @@ def token_cost(work: Work, spent: Running, trail: Footprint) -> TokenCost:
         token_energy_j=float(trail.site_w) / rate,
         mtoken_carbon_kg=float(trail.carbon_kg_per_s) / rate * MILLION,
         how="each pool pays for its own tokens" if apart else "all is laid on these tokens",
+        spread=wide,
     )
 
 
-def run_cost(work: Work, total_usd_per_s: float, trail: Footprint, tokens: float, water_known: bool) -> RunCost:
-    """Return a run: time = tokens / (rate x goodput), everything else by the second."""
+def run_cost(work: Work, tokens_usd: TokenCost, trail: Footprint, tokens: float, water_known: bool) -> RunCost | None:
+    """Return a run: time = tokens / (rate x goodput), money by the token, all else by the second; None of no tokens."""
+    if not tokens:
+        return None
     time_s = tokens / (work.out_tokens_per_s * work.productive_frac)
-    whole = total_usd_per_s * time_s
+    millions, wide = tokens / MILLION, tokens_usd.spread
+    whole = tokens_usd.out_mtoken_usd * millions
     return RunCost(
         run_tokens=tokens,
         time_s=time_s,
         whole_usd=whole,
+        p10_usd=wide.p10 * millions,
+        p90_usd=wide.p90 * millions,
         lost_usd=whole * (1.0 - work.productive_frac),
         energy_j=float(trail.site_w) * time_s,
         carbon_kg=float(trail.carbon_kg_per_s) * time_s,

@@ -92,3 +92,25 @@ def test_columns_are_their_rows() -> None:
     together = running(ESTATE, replace(TERMS, life_s=lives)).total_usd_per_s
     alone = [running(ESTATE, replace(TERMS, life_s=float(life))).total_usd_per_s for life in lives]
     assert together == pytest.approx(alone)
+
+
+def test_what_is_resold_need_not_be_repaid() -> None:
+    """All of it back at the end: interest alone, P r. A part: the payment is worth the price less what comes back."""
+    rate, life_s = TERMS.discount_rate_per_s, 5 * YEAR_S
+    assert annuity_usd_per_s(1e6, rate, life_s, 1.0) == pytest.approx(1e6 * rate)
+    part = annuity_usd_per_s(1e6, rate, life_s, 0.3)
+    worth = part * (1.0 - math.exp(-rate * life_s)) / rate
+    assert worth == pytest.approx(1e6 - 0.3e6 * math.exp(-rate * life_s))
+
+
+def test_storage_is_bought_kept_up_and_never_resold() -> None:
+    found = running(replace(ESTATE, storage_usd=1e6), replace(TERMS, resale_frac=0.2))
+    plain = running(ESTATE, TERMS)
+    assert found.storage_usd_per_s == pytest.approx(annuity_usd_per_s(1e6, TERMS.discount_rate_per_s, TERMS.life_s))
+    assert (found.upkeep_usd_per_s - plain.upkeep_usd_per_s) * YEAR_S == pytest.approx(0.03e6)
+    assert found.machines_usd_per_s < plain.machines_usd_per_s
+
+
+def test_embodied_carbon_is_spread_over_the_life() -> None:
+    found = footprint(ESTATE, replace(TERMS, embodied_card_kg=318.0))
+    assert found.embodied_kg_per_s * 5 * YEAR_S == pytest.approx(384 * 318.0)
