@@ -127,7 +127,7 @@ def metrics(report: CostReport) -> tuple[tuple[str, str], ...]:
         ("IT power drawn", human(report.drawn_w, "W")),
         ("energy a year", f"{significant(float(trail.site_w) * YEAR_S / KWH_J / 1e6)} GWh"),
         ("carbon of the grid, a year", f"{significant(float(trail.carbon_kg_per_s) * YEAR_S / 1e3)} t"),
-        ("of making machines, a year", f"{significant(float(trail.embodied_kg_per_s) * YEAR_S / 1e3)} t"),
+        ("carbon of making it, a year", f"{significant(float(trail.embodied_kg_per_s) * YEAR_S / 1e3)} t"),
         ("water a year", f"{significant(float(trail.water_m3_per_s) * YEAR_S)} m³" if report.water_known else DASH),
     ]
     return tuple(items)

@@ -198,7 +198,7 @@ def scale(report: GoodputReport) -> SplitBars:
     """Return goodput of the same job by cards."""
     bars = tuple(
         SplitBar(
-            label=f"{count(row.cards_count)} cards",
+            label=f"{count(row.cards_count)} card{'s' if row.cards_count > 1 else ''}",
             reached=row.goodput_frac,
             ideal=1.0,
             text=f"{percent(row.goodput_frac)}, a failure each {duration(row.mtbf_s)}",

@@ -31,7 +31,7 @@ from superpod.plan.goodput_subject import (
 )
 from superpod.plan.grounds import package_version
 from superpod.plan.machine import Machine
-from superpod.plan.spread import Moved, spread
+from superpod.plan.spread import Moved, Spread, spread
 from superpod.reliability import domains as failing
 from superpod.reliability.checkpoint import FIRST_ORDER_MAX, TINY, effective_frac
 from superpod.reliability.domains import FailureDomain
@@ -76,6 +76,7 @@ def _report(catalogue: Catalogue, subject: Subject, question: GoodputQuestion) -
         rates = moved(subject.rates, changes, book.id)
         return priced(subject, question, rates, cards, policy).goodput.goodput_frac
 
+    wide = spread(headline, subject.facts, question.seed)
     shares = Goodput(**{name: pick(getattr(base.goodput, name), ()) for name in Goodput.__dataclass_fields__})
     stops = float(base.stopping_per_s)
     instance = float(question.instance_cards_count or min(subject.site.pod_cards_count, cards))
@@ -94,7 +95,7 @@ def _report(catalogue: Catalogue, subject: Subject, question: GoodputQuestion) -
         policy=policy,
         goodput=shares,
         losses={label: float(value) for label, value in shares.losses().items()},
-        spread=spread(headline, subject.facts, question.seed),
+        spread=wide,
         mtbf_s=1.0 / stops,
         down_frac=float(base.group.down_frac),
         spares_count=float(base.usable.spares_count),
@@ -120,7 +121,7 @@ def _report(catalogue: Catalogue, subject: Subject, question: GoodputQuestion) -
         played=played,
         checks=_checks(subject, question, base, shares),
         facts=subject.facts,
-        notes=_notes(subject, question, base),
+        notes=(*_aside(float(shares.goodput_frac), wide), *_notes(subject, question, base)),
         catalogue_hash=hashed(subject.facts),
         version=package_version(),
     )
@@ -245,6 +246,15 @@ def _checks(subject: Subject, question: GoodputQuestion, base: Priced, shares: G
 def _sentence(subject: Subject, question: GoodputQuestion, cards: float) -> str:
     what = f"training {subject.spec.id}" if subject.spec is not None else "a training job"
     return f"What do failures leave of {cards:,.0f} cards of {subject.pod.name}, {what}, spares: {question.spares}?"
+
+
+def _aside(value: float, wide: Spread) -> tuple[str, ...]:
+    """Return why a headline lies outside its own range, where it does."""
+    if wide.p10 <= value <= wide.p90:
+        return ()
+    return (
+        "the headline is at the facts' values: some stand near an end of their range, so draws of all lie beside it",
+    )
 
 
 def _notes(subject: Subject, question: GoodputQuestion, base: Priced) -> tuple[str, ...]:
