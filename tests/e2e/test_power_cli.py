@@ -92,7 +92,7 @@ def test_a_feed_bears_more_machines_the_less_they_move_together(capsys: pytest.C
 def test_serving_machines_share_a_feed_by_their_phases(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["power", "llama-3.1-8b", "--pod", "hgx-h100", "--phase", "serve", "--feed", "1MW", "--exceed", "2%"]
     assert main.run(words) == 0
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "Machines under a feed of 1.00 MW" in said
     assert "2.0 % of the time" in said
 

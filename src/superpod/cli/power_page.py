@@ -323,7 +323,7 @@ def movers(report: PowerReport) -> Table:
     base = report.headline.value
     columns = (Column(label="what moves the site's power", wraps=True), Column(label="at its low", right=True))
     rows = tuple(
-        (item.where, f"{100 * (item.low_w / base - 1):+.1f} %", f"{100 * (item.high_w / base - 1):+.1f} %")
+        (item.where, f"{100 * (item.at_low / base - 1):+.1f} %", f"{100 * (item.at_high / base - 1):+.1f} %")
         for item in report.tornado[:FACTS_SHOWN]
     )
     return Table(title="", columns=(*columns, Column(label="at its high", right=True)), rows=rows)
@@ -335,10 +335,10 @@ def tornado(report: PowerReport) -> Intervals:
     rows = tuple(
         Interval(
             label=item.where,
-            low=min(item.low_w, item.high_w) / base,
+            low=min(item.at_low, item.at_high) / base,
             value=1.0,
-            high=max(item.low_w, item.high_w) / base,
-            text=f"{100 * (item.low_w / base - 1):+.1f} % to {100 * (item.high_w / base - 1):+.1f} %",
+            high=max(item.at_low, item.at_high) / base,
+            text=f"{100 * (item.at_low / base - 1):+.1f} % to {100 * (item.at_high / base - 1):+.1f} %",
         )
         for item in report.tornado
     )

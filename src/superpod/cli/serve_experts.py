@@ -78,7 +78,7 @@ def with_experts(work: Serving, options: Mapping[str, Any]) -> Serving:
         shared.refuse_given(("imbalance",), "follows from --visits: give one of them")
     changed: dict[str, Any] = {"redundant_count": options["redundant_experts"]}
     if isinstance(visits, tuple):
-        changed["expert_draw"] = visits
+        changed["expert_draw_ratio"] = visits
     elif visits is not None:
         from superpod.cli.train import read_visits
 

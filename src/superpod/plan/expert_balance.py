@@ -39,11 +39,11 @@ def visits_of(spec: ModelSpec, work: Serving) -> Layers | None:
     Raises:
         ScenarioError: a model without experts, or visits of another number of them.
     """
-    if not work.expert_visits_count and work.expert_draw is None:
+    if not work.expert_visits_count and work.expert_draw_ratio is None:
         return None
     count = experts_count(spec)
-    if work.expert_draw is not None:
-        return drawn(count, *work.expert_draw)
+    if work.expert_draw_ratio is not None:
+        return drawn(count, *work.expert_draw_ratio)
     if any(len(row) != count for row in work.expert_visits_count):
         found = len(work.expert_visits_count[0])
         raise ScenarioError(

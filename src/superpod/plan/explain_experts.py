@@ -19,8 +19,8 @@ def of_experts(spec: ModelSpec, work: Serving) -> str:
     if experts(spec) <= 1:
         return ""
     copies = f", with {work.redundant_count} redundant experts a layer" if work.redundant_count else ""
-    if work.expert_draw is not None:
-        power, most = work.expert_draw
+    if work.expert_draw_ratio is not None:
+        power, most = work.expert_draw_ratio
         return f"visits of experts drawn from a power law (exponent {power:g}, busiest {most:g} x the idlest){copies}"
     if work.expert_visits_count:
         return f"visits of experts as measured{copies}"
@@ -38,7 +38,7 @@ def experts_metrics(machine: Machine, work: Serving, best: Deployment) -> tuple[
     """Return the fullest rank over the mean without and with copies, their memory, and the room that caches lose."""
     layout = experts_layout(best)
     found: list[Metric] = []
-    if work.expert_visits_count or work.expert_draw is not None:
+    if work.expert_visits_count or work.expert_draw_ratio is not None:
         bare = imbalance_of(machine.spec, replace(work, redundant_count=0), layout.expert)
         found.append(Metric(key="fullest_before", label="fullest expert rank", value=float(bare), unit="x mean"))
     if not work.redundant_count:

@@ -24,12 +24,13 @@ from superpod.plan.power_caps import NO_CAPS, Caps, capped, feed_checks, hottest
 from superpod.plan.power_checks import Detail, checks, nameplates, pue_check
 from superpod.plan.power_feed import Feed, provisioned
 from superpod.plan.power_phases import Load, loads_of
-from superpod.plan.power_report import Level, MonthOverhead, PhasePower, PowerReport, Swing
+from superpod.plan.power_report import Level, MonthOverhead, PhasePower, PowerReport
 from superpod.plan.power_site import COOLING, Site, Subject, fill, site, subject
 from superpod.plan.power_trace import step_trace
 from superpod.plan.report import Metric
 from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.plan.serve_search import Deployment
+from superpod.plan.spread import Bar
 from superpod.plan.train_search import Progress, Trained
 from superpod.result import Num
 from superpod.train.timeline import step_timeline
@@ -152,6 +153,7 @@ def reported(
     low, middle, high = (float(np.percentile(spread, at)) * scale for at in (10.0, 50.0, 90.0))
     swing, shown = trace_of(about, worked, settled), phases(about, settled)
     detail = Detail(phases=shown, weather=weather, limit_w=settled.limit_w, thin=rows)
+    facts = (*made.facts, *(used for used in about.facts if used not in made.facts), *air[1])
     return PowerReport(
         question=question(made, asked.scenario),
         model=f"{made.spec.id}@{made.spec.version}",
@@ -179,11 +181,11 @@ def reported(
             pue_check(book[0], first(found.building.pue)),
             *feed_checks(asked.caps, about, found),
         ),
-        tornado=tornado(rows, tab, scale),
+        tornado=tornado(rows, tab, scale, facts),
         design=about.design.name,
         climate=weather.name,
         layout=worked.layout,
-        facts=(*made.facts, *(used for used in about.facts if used not in made.facts), *air[1]),
+        facts=facts,
         notes=(*notes(made), *own_notes(about, worked, weather)),
         catalogue_hash=facts_hash(made),
         version=package_version(),
@@ -360,15 +362,16 @@ def trace_of(about: Subject, worked: Worked, settled: Settled) -> Swings | None:
     return worked.trace(items, load.chips_count, (base, slope))
 
 
-def tornado(rows: Site, tab: Table, scale: float) -> tuple[Swing, ...]:
+def tornado(rows: Site, tab: Table, scale: float, facts: tuple[UsedFact, ...]) -> tuple[Bar, ...]:
     """Return the facts whose ranges move the site's power most."""
     watts = np.asarray(rows.mean_w) * scale
+    kinds = {used.where: str(used.fact.kind) for used in facts}
     found = [
-        Swing(where=where, low_w=float(watts[low]), high_w=float(watts[high]))
+        Bar(where=where, kind=kinds[where], at_low=float(watts[low]), at_high=float(watts[high]))
         for where, (low, high) in tab.ends.items()
     ]
-    moved = [item for item in found if abs(item.high_w - item.low_w) > SAME_FRAC * watts[0]]
-    return tuple(sorted(moved, key=lambda item: -abs(item.high_w - item.low_w))[:SHOWN_SWINGS])
+    moved = [item for item in found if abs(item.at_high - item.at_low) > SAME_FRAC * watts[0]]
+    return tuple(sorted(moved, key=lambda item: -abs(item.at_high - item.at_low))[:SHOWN_SWINGS])
 
 
 def own_notes(about: Subject, worked: Worked, weather: Weather) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from superpod.catalog.provenance import UsedFact
 from superpod.facility.power.machine import Use
 from superpod.facility.power.trace import Swings
 from superpod.plan.report import Metric
+from superpod.plan.spread import Bar
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,15 +85,6 @@ class MonthOverhead:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Swing:
-    """What one fact's range does to the power of the site."""
-
-    where: str
-    low_w: float
-    high_w: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PowerReport:
     """Power and cooling of a machine at work. `band` holds the 10th and 90th percentile of the headline."""
 
@@ -118,7 +110,7 @@ class PowerReport:
     swings: Swings | None
     feed: Provision | None
     checks: tuple[Check, ...]
-    tornado: tuple[Swing, ...]
+    tornado: tuple[Bar, ...]
     design: str
     climate: str
     layout: Mapping[str, float | str]

@@ -31,7 +31,7 @@ class Serving:
     attention apart from feed-forward in decode). `cache_bytes` is the size of an element
     of the KV cache; 0 takes the number format's own. `imbalance_ratio` is the load of the fullest expert rank over the
     mean that the router's liking causes; 1 is balanced. It follows from `expert_visits_count`, measured layer by layer,
-    or from visits drawn from a power law (`expert_draw`: exponent, most over least), where there are such.
+    or from visits drawn from a power law (`expert_draw_ratio`: exponent, most over least), where there are such.
     `redundant_count` places for experts of each layer are held beyond one each, and filled up to whole ones a rank.
     """
 
@@ -46,7 +46,7 @@ class Serving:
     imbalance_ratio: float = 1.0
     redundant_count: int = 0
     expert_visits_count: tuple[tuple[float, ...], ...] = ()
-    expert_draw: tuple[float, float] | None = None
+    expert_draw_ratio: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -17,7 +17,7 @@ from superpod.plan.serve_search import search
 from superpod.serve.expert_load import filled, in_order_ratio
 from superpod.serve.memory import redundant_bytes
 
-DRAWN = Serving(expert_draw=(1.2, 30.0))
+DRAWN = Serving(expert_draw_ratio=(1.2, 30.0))
 
 
 def made(work: Serving = DRAWN, model: str = "deepseek-r1") -> Machine:

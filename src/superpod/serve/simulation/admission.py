@@ -13,9 +13,17 @@ from superpod.serve.simulation.series import record, spread
 def needs(w, p, s):
     """Return the tokens of memory that a request takes when admitted: whole blocks, its output where it is reserved."""
     spare = w.pool[p + c.PAGE] - 1 + w.pool[p + c.STATE_TOKENS]
-    if w.pool[p + c.RESERVES]:
+    if w.pool[p + c.RESERVES] and w.pool[p + c.KIND] != c.READERS:
         return w.request[s + c.GIVEN] + w.request[s + c.OUTPUT] + spare
     return w.request[s + c.PROMPT] + spare
+
+
+def fits(w, p, s):
+    """Return whether a group of a pool could ever hold a request, with what it has made so far."""
+    tokens = w.request[s + c.PROMPT] + w.pool[p + c.PAGE] - 1 + w.pool[p + c.STATE_TOKENS] + int(emitted(w, p) + 1.0)
+    if w.pool[p + c.KIND] != c.READERS:
+        tokens += w.request[s + c.OUTPUT] - w.request[s + c.MADE]
+    return tokens <= w.pool[p + c.CAPACITY]
 
 
 def admit(w, p, g, k, now):
@@ -54,8 +62,6 @@ def fetch(w, p, g, s, now):
     ready = now
     if w.request[s + c.READER] != c.NONE:
         ready = hand_in(w, owner, s, now)
-        if w.moment[t + c.FIRST] < 0.0:
-            w.moment[t + c.FIRST] = ready
     elif w.request[s + c.READ] == w.request[s + c.PROMPT]:
         ready = now + swap_time(w, s)
     elif p == 0 and w.tally[c.BLOCK_TOKENS] > 0:

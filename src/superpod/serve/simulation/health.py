@@ -22,8 +22,11 @@ def put_up(w, i, now):
 
 
 def put_down(w, i, now, health):
-    """Let an instance be off or down from now on."""
+    """Let an instance be off or down from now on; its caches are lost."""
     w.instance[i + c.HEALTH] = health
+    if w.instance[i + c.POOL] == 0:
+        for n in range(w.instance[i + c.GROUPS]):
+            wipe(w, shelf_of(w.instance[i + c.FIRST_GROUP] + n * c.GROUP_ROW))
     since = w.hour[i + c.UP_SINCE]
     w.hour[i + c.UP_S] += now - since
     spread(w, c.UP_COUNT, since, now, now - since)

@@ -128,7 +128,10 @@ def come(w, g, now):
 
 
 def join(w, i, g, s, k):
-    """Let a request whose prompt is in memory decode from step k on."""
+    """Let a request whose prompt is in memory decode from step k on; one handed over has its first token by now."""
+    t = s // c.PLACE
+    if w.moment[t + c.FIRST] < 0.0:
+        w.moment[t + c.FIRST] = w.moment[t + c.READY]
     remove(w.request, w.group, g + c.READS, s)
     let_go(w, s)
     append(w.request, w.group, g + c.RUNS, s)

@@ -2,8 +2,9 @@
 """From event to event: arrivals, ends of steps, and what happens to instances, in order of time."""
 
 from superpod.serve.simulation import columns as c
+from superpod.serve.simulation.admission import fits
 from superpod.serve.simulation.health import happen, look, put_up
-from superpod.serve.simulation.lives import emitted, end
+from superpod.serve.simulation.lives import end
 from superpod.serve.simulation.order import drop_first
 from superpod.serve.simulation.route import choose, place
 from superpod.serve.simulation.series import note, observe
@@ -51,14 +52,6 @@ def new_request(w, piece, now):
     w.moment[t + c.READY] = w.moment[t + c.BEGAN] = now
     w.tally[c.UNDER_WAY] += 1
     return s
-
-
-def fits(w, p, s):
-    """Return whether a group of a pool could ever hold a request."""
-    tokens = w.request[s + c.GIVEN] + w.pool[p + c.PAGE] - 1 + w.pool[p + c.STATE_TOKENS]
-    if w.pool[p + c.KIND] != c.READERS:
-        tokens += w.request[s + c.OUTPUT] + int(emitted(w, p) + 1.0)
-    return tokens <= w.pool[p + c.CAPACITY]
 
 
 def arrive(w, piece, now):

@@ -2,6 +2,7 @@
 """Where requests go: the group that reads them, and the one that decodes them."""
 
 from superpod.serve.simulation import columns as c
+from superpod.serve.simulation.admission import fits
 from superpod.serve.simulation.lives import come, end, enqueue, let_go
 from superpod.serve.simulation.prefix import cached_blocks
 
@@ -77,10 +78,10 @@ def place(w, g, s, now):
 
 
 def restart(w, s, now):
-    """Send a request that has lost its cache to a group that reads it anew."""
+    """Send a request that has lost its cache to a group that reads it anew, where its prompt with its tokens fits."""
     g = choose(w, 0, s)
     w.request[s + c.GROUP] = c.NONE
-    if g == c.NONE:
+    if g == c.NONE or not fits(w, 0, s):
         end(w, s, c.FAILED, now)
         return
     place(w, g, s, now)
