@@ -140,8 +140,11 @@ def missing_note(where: str, fact: Fact, note: str) -> str:
 
 
 def source_cell(name: str, sources: Mapping[str, Source]) -> Cell | str:
-    """Return a source's title with its address; its id where the catalogue does not list it."""
+    """Return a source's title with its date and address; its id where the catalogue does not list it."""
     if not name:
         return DASH
     source = sources.get(name)
-    return Cell(text=source.title, url=source.url) if source else name
+    if source is None:
+        return name
+    dated = f"{source.title}, {source.date}" if source.date and source.date not in source.title else source.title
+    return Cell(text=dated, url=source.url)
