@@ -221,20 +221,21 @@ def _reading(engine: Engine, layout: Layout, chunk: Column, behind: Column) -> d
     one = equal(1.0)
     each = np.minimum(rising((equal(2.0 * MANY) - equal(MANY)) / MANY, shape), one)
     launch = float(np.min(one - each))
-    some = [(count, equal(count)) for count in TRIED]
-
-    def wave(power: float) -> Column:
-        return np.maximum((one - launch) ** power - each**power, 0.0) ** (1.0 / power)
+    wanted = np.stack([equal(count) for count in TRIED])
+    least = np.finfo(float).tiny
+    logs = [np.log(np.maximum(part, least)) for part in (one - launch, each)]
+    counts = np.array(TRIED).reshape(-1, 1, 1)
 
     def error(power: float) -> float:
-        first = wave(power)
-        made = [(launch + ((count * each) ** power + first**power) ** (1.0 / power)) / want for count, want in some]
-        return float(np.mean(np.abs(np.asarray(made) - 1.0)))
+        alone, among = (np.exp(power * part) for part in logs)  # x^p, faster than powers
+        joined = counts**power * among + np.maximum(alone - among, 0.0)
+        return float(np.mean(np.abs((launch + np.exp(np.log(np.maximum(joined, least)) / power)) / wanted - 1.0)))
 
     best = float(min(POWERS, key=error))
+    first = np.maximum((one - launch) ** best - each**best, 0.0) ** (1.0 / best)
     return {
         "read_s": each.ravel(),
-        "first_s": wave(best).ravel(),
+        "first_s": first.ravel(),
         "read_launch_s": launch,
         "read_power": best,
     }
