@@ -7,7 +7,7 @@ import pytest
 
 from step_samples import costs
 from superpod.serve.simulation.answer import STATUS
-from superpod.serve.simulation.fleet import Fleet, Link, Mishap, Pool, Scaler
+from superpod.serve.simulation.fleet import Fleet, Link, Mishap, Pool, Prefixes, Scaler
 from superpod.serve.simulation.run import simulate
 from superpod.traffic.requests import Trace, trace
 
@@ -85,3 +85,47 @@ def test_an_instance_that_is_off_fails_too_and_does_not_start() -> None:
     assert gone.instances[1].finished_count == 0
     assert gone.counts["finished"] == 300
     assert simulate(Fleet(pool=pool), load()).instances[1].finished_count > 0
+
+
+def test_a_first_token_counts_only_when_its_cache_has_come() -> None:
+    """The way into the first decoding instance is long, and that instance fails: the token comes by the other one."""
+    pool = Pool(costs=costs())
+    fleet = Fleet(
+        pool=pool,
+        decode=replace(pool, instances_count=2, router="round-robin"),
+        transfer=Link(bytes_per_s=1e8),
+        mishaps=(Mishap(at_s=4.5, instance=1, down_s=1e6),),
+    )
+    rows = simulate(fleet, trace([0.0, 0.0, 3.0], [4000, 10, 1000], [5, 5, 5])).served
+    assert rows is not None
+    assert np.all(rows.status == STATUS.index("finished"))
+    assert np.all(rows.first_token_s < rows.finish_s)
+    moved = rows.rows(np.flatnonzero(rows.preempted_count > 0))
+    assert len(moved.number) == 1
+    assert np.all(moved.first_token_s > 4.5)
+
+
+def test_what_fills_a_group_that_reads_to_the_last_token_is_not_waited_for() -> None:
+    prefill = Pool(costs=costs(capacity_tokens=1000.0), reserves_output=True)
+    fleet = Fleet(pool=prefill, decode=Pool(costs=costs()), transfer=Link(bytes_per_s=1e11))
+    found = simulate(fleet, trace([0.0, 0.1, 0.2, 0.3], [1000, 999, 998, 500], [600, 600, 600, 600]))
+    assert found.counts["cut off"] == 0
+    assert found.counts["finished"] == 2
+    assert found.counts["too long"] == 2
+
+
+def test_an_instance_that_was_switched_off_comes_back_without_caches() -> None:
+    scaler = Scaler(target_ratio=0.5, measure="queue", every_s=1.0, delay_s=0.0, fewest_count=1, most_count=2)
+    pool = replace(small(), instances_count=2, scaler=scaler, router="round-robin")
+    load = Trace(
+        arrival_s=np.array([0.0, 0.1, 50.0]),
+        prompt_tokens=np.array([1024, 1024, 1024]),
+        output_tokens=np.array([2, 2, 2]),
+        session=np.full(3, -1),
+        block_start=np.array([0, 8, 16, 24]),
+        blocks=np.concatenate([np.arange(8, 16), np.arange(8), np.arange(8)]),
+        block_tokens=128,
+    )
+    found = simulate(Fleet(pool=pool, prefixes=Prefixes(peers=Link(bytes_per_s=1e12))), load).served
+    assert found is not None
+    assert list(found.hit_tokens) == [0, 0, 0]
