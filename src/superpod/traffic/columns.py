@@ -252,4 +252,4 @@ def is_date(text: str) -> bool:
 
 def block_list(item: object) -> bool:
     """Return whether an entry is a list of names of blocks."""
-    return isinstance(item, list) and all(isinstance(name, int | str) for name in item)
+    return isinstance(item, list) and {int, str}.issuperset(map(type, item))
