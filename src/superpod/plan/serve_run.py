@@ -192,7 +192,8 @@ def condition_of(found: Simulated, tally: Tally) -> Condition:
     """Return whether the fleet keeps up.
 
     Overloaded: what is under way when arrivals end, over what Little's law makes of it half way at the rate of the
-    end, is more than a twentieth of the requests that came in the second half. Backlogged: not that, but requests wait
+    end, is more than a twentieth of the requests that came in the second half; or half of the requests wait longer than
+    all arrivals took, where those are too short a part of the run to tell. Backlogged: not that, but requests wait
     longer in the mean than an idle fleet takes to their first token.
     """
     if overloaded(found, tally):
@@ -205,8 +206,8 @@ def overloaded(found: Simulated, tally: Tally) -> bool:
     """Return whether what is under way grows through the second half of the arrivals."""
     first, last = (int(time / found.bin_s) for time in (min(tally.first_s, tally.last_s), tally.last_s))
     length = last - first
-    if length < 10:
-        return False
+    if length < 10:  # bins are too wide to see it grow
+        return tally.times["waiting"].spread().p50_s > tally.last_s - tally.first_s > 0.0
     tenth, middle = length // 10, first + length // 2
     inside, arrivals = found.series["in_flight"], found.series["arrivals"]
     half, end = slice(middle - tenth, middle), slice(last - tenth, last)
