@@ -56,6 +56,15 @@ def admit(w, p, g, k, now):
         s = w.group[g + c.WAIT]
 
 
+def loses_patience(w, g, now):
+    """Return when the first of a queue will have waited too long to be admitted; NEVER where it has, or waits on."""
+    s = w.group[g + c.WAIT]
+    if s == c.NONE or w.moment[s // c.PLACE + c.ADMITTED] >= 0.0:
+        return c.NEVER
+    at = w.moment[s // c.PLACE + c.ARRIVED] + w.clock[c.PATIENCE]
+    return at if at > now else c.NEVER
+
+
 def fetch(w, p, g, s, now):
     """Set when a request's cache is there: handed over from where it was read, swapped in, or found in a tier."""
     t, owner = s // c.PLACE, w.group[g + c.OWNER]

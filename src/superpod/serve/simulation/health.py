@@ -11,7 +11,7 @@ from superpod.serve.simulation.route import pass_on, restart
 from superpod.serve.simulation.series import spread
 from superpod.serve.simulation.shelf import wipe
 from superpod.serve.simulation.steps import account
-from superpod.serve.simulation.stride import cut
+from superpod.serve.simulation.stride import cut, steps_done
 from superpod.serve.step_tables import steps_within
 
 
@@ -117,7 +117,7 @@ def busy_until(w, i, now):
     return spent + (now - w.hour[i + c.CLOCK] if w.instance[i + c.PHASE] != c.IDLE else 0.0)
 
 
-def measured(w, i, now, every, measure):
+def measured(w, tables, i, now, every, measure):
     """Return what the scaler goes by: share of time busy, share of memory in use, or requests that wait."""
     if measure == c.BY_BUSY:
         busy = busy_until(w, i, now)
@@ -125,24 +125,25 @@ def measured(w, i, now, every, measure):
         w.hour[i + c.MARK] = busy
         return share
     p, tokens, waiting = w.instance[i + c.POOL], 0, 0
+    k = w.instance[i + c.STEP] + steps_done(w, tables, i, now)
     for n in range(w.instance[i + c.GROUPS]):
         g = w.instance[i + c.FIRST_GROUP] + n * c.GROUP_ROW
-        tokens += in_use(w, p, g, w.instance[i + c.STEP])
+        tokens += in_use(w, p, g, k)
         waiting += w.group[g + c.QUEUE_LENGTH]
     if measure == c.BY_QUEUE:
         return float(waiting)
     return tokens / (w.pool[p + c.CAPACITY] * w.instance[i + c.GROUPS])
 
 
-def look(w, now):
+def look(w, reads, decodes, now):
     """Start or end instances of the pools that are scaled, by what they have to do."""
-    for p in (0, c.POOL_ROW):
-        row = p // c.POOL_ROW * c.SCALER
-        if w.scaler[row + c.EVERY] < c.NEVER:
-            scale(w, p, row, now)
+    if w.scaler[c.EVERY] < c.NEVER:
+        scale(w, reads, 0, 0, now)
+    if w.scaler[c.SCALER + c.EVERY] < c.NEVER:
+        scale(w, decodes, c.POOL_ROW, c.SCALER, now)
 
 
-def scale(w, p, row, now):
+def scale(w, tables, p, row, now):
     """Bring a pool to sum of the measure / target instances; more at once, fewer one at a time."""
     total, count = 0.0, 0
     for n in range(w.tally[c.INSTANCES]):
@@ -153,7 +154,7 @@ def scale(w, p, row, now):
         if health == c.DRAINING and w.instance[i + c.HOLDS] == 0 and waiting_in(w, i) == 0:
             put_down(w, i, now, c.OFF)
         if health in (c.UP, c.DRAINING):
-            total += measured(w, i, now, w.scaler[row + c.EVERY], w.scaler[row + c.MEASURE])
+            total += measured(w, tables, i, now, w.scaler[row + c.EVERY], w.scaler[row + c.MEASURE])
         if health in (c.UP, c.STARTING):
             count += 1
     wanted = math.ceil(total / w.scaler[row + c.TARGET] - 1e-9)

@@ -86,7 +86,7 @@ def begin(w, reads, decodes, i, now):
 def control(w, reads, decodes, now):
     """Let what is due happen to instances."""
     if now == w.clock[c.NEXT_LOOK]:
-        look(w, now)
+        look(w, reads, decodes, now)
         w.clock[c.NEXT_LOOK] += min(w.scaler[c.EVERY], w.scaler[c.SCALER + c.EVERY])
         return
     row = w.tally[c.NEXT_CONTROL] * c.CONTROL

@@ -4,7 +4,7 @@
 import math
 
 from superpod.serve.simulation import columns as c
-from superpod.serve.simulation.admission import admit, cache_bytes, swap_time
+from superpod.serve.simulation.admission import admit, cache_bytes, loses_patience, swap_time
 from superpod.serve.simulation.lives import (
     FAR,
     complete,
@@ -116,6 +116,7 @@ def plan(w, tables, i, now):
             fits = 1  # whoever waits may have room after this step
         if w.group[g + c.WAIT] != c.NONE:
             admit(w, p, g, k, now)
+            awaited = min(awaited, loses_patience(w, g, now))
         if w.group[g + c.READS] != c.NONE:
             tokens, count, beside, alone, ready = chunks(w, tables, p, g, k, now)
             most, prompts, total = max(most, tokens), max(prompts, count), total + tokens

@@ -34,6 +34,15 @@ def steps_until(w, tables, i, seconds):
     return steps
 
 
+def steps_done(w, tables, i, now):
+    """Return the decode steps of the stride under way that have ended by `now`."""
+    if w.instance[i + c.PHASE] != c.DECODES:
+        return 0
+    seconds = (now - w.hour[i + c.CLOCK] - w.hour[i + c.LATE]) / w.hour[i + c.SLOW]
+    batch, context = w.hour[i + c.SPAN_BATCH], w.hour[i + c.SPAN_CONTEXT]
+    return min(steps_within(tables, batch, context, seconds, w.hour[i + c.GROWTH]), w.instance[i + c.PLAN] - 1)
+
+
 def cut(w, tables, i, now):
     """Let a stride of decode steps end with the step that is under way at `now`."""
     if w.instance[i + c.PHASE] != c.DECODES or w.instance[i + c.PLAN] <= 1:
