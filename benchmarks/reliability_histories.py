@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 from superpod.catalog.load import Catalogue
-from superpod.plan.goodput_subject import GoodputQuestion, machine_of, priced, setting_of
+from superpod.plan.goodput.subject import GoodputQuestion, machine_of, priced, setting_of
 from superpod.reliability.montecarlo import DAY_S, histories
 
 POD, MODEL, THREADS, SEED = "cloudmatrix384-x432", "deepseek-v3", 2, 0

@@ -34,8 +34,8 @@ from superpod.catalog.load import Catalogue
 from superpod.parallel.layout import Layout
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Training
-from superpod.plan.train_search import price
-from superpod.plan.train_space import heads
+from superpod.plan.training.search import price
+from superpod.plan.training.space import heads
 from superpod.result import at_row, element
 
 POINTS = 400_000  # of the lattice at once

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
     from superpod.errors import SuperpodError
-    from superpod.plan.claims import all_claims
-    from superpod.plan.compare import compare
+    from superpod.plan.claims.answer import all_claims
+    from superpod.plan.compare.answer import compare
     from superpod.plan.evaluate import evaluate
     from superpod.plan.report import Report
     from superpod.plan.scenario import Scenario, Serving, Training
@@ -22,8 +22,8 @@ _HOMES = {
     "Serving": "superpod.plan.scenario",
     "SuperpodError": "superpod.errors",
     "Training": "superpod.plan.scenario",
-    "all_claims": "superpod.plan.claims",
-    "compare": "superpod.plan.compare",
+    "all_claims": "superpod.plan.claims.answer",
+    "compare": "superpod.plan.compare.answer",
     "evaluate": "superpod.plan.evaluate",
 }
 

@@ -8,9 +8,10 @@ from superpod.compute.cost import roofline_time
 from superpod.errors import InfeasibleError, NoBasisError, ScenarioError
 from superpod.fabric.collectives import COLLECTIVES, LOWER_BOUNDS
 from superpod.fabric.tiers import Group
-from superpod.plan import serve_search, train_search
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
+from superpod.plan.serving import search as serve_search
+from superpod.plan.training import search as train_search
 from superpod.serve.memory import usable_bytes
 from superpod.workload.build import build
 from superpod.workload.op import Op

@@ -12,7 +12,7 @@ from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
-from superpod.plan.train_search import price
+from superpod.plan.training.search import price
 from superpod.result import at_row
 from superpod.serve.batching import batching
 from superpod.serve.steady import Requests, decode, prefill

@@ -13,7 +13,7 @@ import pytest
 
 from superpod.cli import requests_file
 from superpod.cli.main import run
-from superpod.plan import serve_traffic
+from superpod.plan.serving import traffic as serve_traffic
 from superpod.serve.simulation.answer import Served
 
 MACHINE = ["serve", "llama-3.1-8b", "--pod", "hgx-h100", "--cards", "8", "--slo", "ttft=500ms,tpot=30ms"]

@@ -6,7 +6,7 @@ from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
 from superpod.errors import MissingFactError
 from superpod.facility.cost_parts import Estate, Terms, annuity_usd_per_s, card_hour_usd, running
-from superpod.plan.cost import CostQuestion, cost_report
+from superpod.plan.cost.answer import CostQuestion, cost_report
 
 CATALOGUE = Catalogue()
 YEAR_S = 31_557_600.0

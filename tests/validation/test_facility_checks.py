@@ -28,8 +28,8 @@ from superpod.facility.power.chip import Activity, chip_w, limited, powered, tim
 from superpod.facility.power.conversion import Stage, through
 from superpod.facility.power.machine import Bill, draw
 from superpod.plan.machine import machine
-from superpod.plan.power import PowerQuestion, power
-from superpod.plan.power_phases import decode_activity
+from superpod.plan.power.answer import PowerQuestion, power
+from superpod.plan.power.phases import decode_activity
 from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.validate.chip_power import Drawn, decode_sums, drawn
 from superpod.validate.point import read_points

@@ -15,11 +15,11 @@ from superpod.facility.cooling.coolant import air_flow_m3_per_s, check_flow, coo
 from superpod.facility.cooling.weather import made_from
 from superpod.facility.cost_parts import annuity_usd_per_s
 from superpod.facility.power.chip import Activity, chip_w, limited, powered, time_s
-from superpod.plan.cost import CostQuestion, cost_report
-from superpod.plan.goodput import GoodputQuestion, goodput_report
+from superpod.plan.cost.answer import CostQuestion, cost_report
+from superpod.plan.goodput.answer import GoodputQuestion, goodput_report
 from superpod.plan.machine import machine
-from superpod.plan.power import PowerQuestion
-from superpod.plan.power_phases import decode_activity
+from superpod.plan.power.answer import PowerQuestion
+from superpod.plan.power.phases import decode_activity
 from superpod.plan.scenario import Scenario, Serving, Training
 from superpod.reliability.checkpoint import checkpoint_bytes, effective_frac, first_order_frac, young_s
 from superpod.reliability.formulas import availability, correlation, down_at_most, down_probabilities

@@ -12,7 +12,7 @@ import pytest
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
 from superpod.errors import NoBasisError
-from superpod.plan.goodput import GoodputQuestion, goodput_report
+from superpod.plan.goodput.answer import GoodputQuestion, goodput_report
 from superpod.reliability.checkpoint import checkpoint_bytes, effective_frac, first_order_frac, young_s
 from superpod.reliability.domains import Links, Site, domains
 from superpod.reliability.formulas import availability, correlation, down_at_most, down_probabilities

@@ -16,7 +16,7 @@ from superpod.units import significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
-    from superpod.plan.verdict import Verdict
+    from superpod.plan.claims.verdict import Verdict
 
 # A sign beside each outcome, so that colour is never the only carrier of meaning.
 OUTCOMES: dict[str, tuple[str, Tone]] = {
@@ -36,7 +36,7 @@ ANSWERS: dict[str, Tone] = {"yes": "good", "no": "bad", "refused": "faint"}
 @shared.common
 def command(claim: str | None, details: bool, **options: Any) -> None:
     """Recompute published claims, each with its arithmetic and a verdict; ID shows one of them in full."""
-    from superpod.plan.claims import all_claims
+    from superpod.plan.claims.answer import all_claims
 
     catalogue = shared.open_catalogue(options)
     verdicts = all_claims(catalogue)

@@ -9,7 +9,7 @@ from superpod.cli.deliver import deliver
 from superpod.errors import ScenarioError
 
 if TYPE_CHECKING:
-    from superpod.plan.compare_result import Comparison
+    from superpod.plan.compare.result import Comparison
 
 BASES = ("as-built", "equal-cards", "equal-flops", "equal-power", "equal-cost")
 
@@ -38,7 +38,7 @@ def command(model: str, names: str, phase: str, basis: str, **options: Any) -> N
     scenarios = [shared.scenario(model, name, work, options) for name in pod_names(names)]
 
     from superpod.cli.compare_page import compare_page
-    from superpod.plan.compare import compare
+    from superpod.plan.compare.answer import compare
 
     catalogue = shared.open_catalogue(options)
     comparison = compare(catalogue, scenarios, basis)

@@ -13,7 +13,7 @@ from superpod.units import human, percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source, UsedFact
-    from superpod.plan.compare_result import Comparison, Contender
+    from superpod.plan.compare.result import Comparison, Contender
     from superpod.plan.report import Report
 
 BASIS_WORDS = {

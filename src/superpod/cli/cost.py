@@ -65,8 +65,8 @@ def command(pod: str, **options: Any) -> None:
     catalogue (`superpod show`), or yours: --price, --power, --set. What failures leave is that of `reliability`.
     """
     from superpod.cli.cost_page import cost_page
-    from superpod.plan.cost import CostQuestion, cost_report
-    from superpod.plan.goodput import GoodputQuestion
+    from superpod.plan.cost.answer import CostQuestion, cost_report
+    from superpod.plan.goodput.answer import GoodputQuestion
 
     chosen = shared.outputs(options)
     check_places({"--html": chosen.html, "--svg": chosen.svg})

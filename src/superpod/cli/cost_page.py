@@ -26,7 +26,7 @@ from superpod.units import KWH_J, YEAR_S, human, percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
-    from superpod.plan.cost_result import Bought, CostReport
+    from superpod.plan.cost.result import Bought, CostReport
 
 PARTS = {
     "machines_usd_per_s": "machines",

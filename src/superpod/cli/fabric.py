@@ -12,11 +12,11 @@ import click
 from superpod.cli import options as shared
 from superpod.cli.deliver import check_places, deliver_report
 from superpod.errors import ScenarioError
-from superpod.plan.fabric_question import FabricQuestion, GraphFile, JobQuestion, MatrixFile, checked_question
+from superpod.plan.fabric.question import FabricQuestion, GraphFile, JobQuestion, MatrixFile, checked_question
 
 if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
-    from superpod.plan.fabric_result import FabricReport
+    from superpod.plan.fabric.result import FabricReport
 
 COLLECTIVES = (
     "all_reduce",
@@ -87,7 +87,7 @@ def command(pod: str, **options: Any) -> None:
     closed form, L1 classes of equal flows, L2 flow by flow.
     """
     from superpod.cli.fabric_page import fabric_page
-    from superpod.plan.fabric_report import fabric_report
+    from superpod.plan.fabric.report import fabric_report
 
     asked, chosen = question(pod, options), shared.outputs(options)
     for name in ENDINGS:
@@ -214,8 +214,8 @@ def own_files(
 
         files.append((heat_map, drawn_map(report, heat_map, shared.outputs(options).command)))
     if export is not None:
-        from superpod.plan.fabric_report import topology_of
-        from superpod.plan.graph_parts import written, written_note
+        from superpod.plan.fabric.graph_parts import written, written_note
+        from superpod.plan.fabric.report import topology_of
 
         topology, tier = topology_of(catalogue, asked)
         files.append((export, written(topology, tier, export.name)))

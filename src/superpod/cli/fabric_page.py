@@ -14,7 +14,7 @@ from superpod.units import YEAR_S, human, percent
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
     from superpod.fabric.inventory import TierParts
-    from superpod.plan.fabric_result import (
+    from superpod.plan.fabric.result import (
         CollectiveAnswer,
         FabricReport,
         FaultAnswer,

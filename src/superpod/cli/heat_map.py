@@ -9,7 +9,7 @@ from superpod.cli import charts, page
 from superpod.cli.fabric_page import heat_block, traffic_blocks
 
 if TYPE_CHECKING:
-    from superpod.plan.fabric_result import FabricReport
+    from superpod.plan.fabric.result import FabricReport
 
 STYLE = (
     "text{font:13px system-ui,-apple-system,'Segoe UI',Roboto,'Noto Sans',sans-serif;fill:#16202c}"

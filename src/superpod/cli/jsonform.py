@@ -8,13 +8,13 @@ and beside these two keys
     catalog          `kind`, `entries`: the catalogue's own records
     show             `entries`: {kind, entry}; a model's also carry `parameters`
     train, serve     `report`: a `superpod.plan.report.Report`, of `serve` with traffic a
-                     `superpod.plan.serve_result.TrafficReport`; `sources`: the cited publications by id
-    compare          `comparison`: a `superpod.plan.compare_result.Comparison`; `sources`
-    fabric           `report`: a `superpod.plan.fabric_result.FabricReport`; `sources`
-    power            `report`: a `superpod.plan.power_report.PowerReport`; `sources`
-    reliability      `report`: a `superpod.plan.goodput_result.GoodputReport`; `sources`
-    cost             `report`: a `superpod.plan.cost_result.CostReport`; `sources`
-    claims           `verdicts`: a list of `superpod.plan.verdict.Verdict`; `sources`
+                     `superpod.plan.serving.result.TrafficReport`; `sources`: the cited publications by id
+    compare          `comparison`: a `superpod.plan.compare.result.Comparison`; `sources`
+    fabric           `report`: a `superpod.plan.fabric.result.FabricReport`; `sources`
+    power            `report`: a `superpod.plan.power.report.PowerReport`; `sources`
+    reliability      `report`: a `superpod.plan.goodput.result.GoodputReport`; `sources`
+    cost             `report`: a `superpod.plan.cost.result.CostReport`; `sources`
+    claims           `verdicts`: a list of `superpod.plan.claims.verdict.Verdict`; `sources`
 
 Keys are the field names of the dataclasses, and their suffixes are the units: SI, nothing rounded. A number that nobody
 has published is null; so is one that is not finite, because JSON has no word for it.

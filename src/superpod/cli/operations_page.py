@@ -10,8 +10,8 @@ from superpod.cli.wording import count, duration, quantity
 from superpod.units import percent, significant
 
 if TYPE_CHECKING:
-    from superpod.plan.operations_result import Failed, Operated, Scaling
-    from superpod.plan.serve_result import Harm, Outcome, TrafficReport
+    from superpod.plan.serving.operations_result import Failed, Operated, Scaling
+    from superpod.plan.serving.result import Harm, Outcome, TrafficReport
 
 MEASURES = {"queue": "requests that wait", "memory": "of their memory in use", "busy": "of the time busy"}
 WAYS = {"peer": "other chips", "host": "host memory", "disk": "disks"}

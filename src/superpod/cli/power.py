@@ -80,9 +80,9 @@ def command(model: str, pod: str, phase: str, **options: Any) -> None:
     relative_humidity.
     """
     from superpod.cli.power_page import power_page
-    from superpod.plan.power import PowerQuestion, power
-    from superpod.plan.power_caps import Caps
-    from superpod.plan.power_feed import Feed
+    from superpod.plan.power.answer import PowerQuestion, power
+    from superpod.plan.power.caps import Caps
+    from superpod.plan.power.feed import Feed
 
     other = shared.SERVING_NAMES if phase == "train" else shared.TRAINING_NAMES
     shared.refuse_given(other, f"does not belong to --phase {phase}")

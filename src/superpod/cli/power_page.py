@@ -30,7 +30,7 @@ from superpod.units import human, percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
-    from superpod.plan.power_report import PowerReport
+    from superpod.plan.power.report import PowerReport
     from superpod.plan.report import Metric
 
 PARTS_SHOWN_FRAC = 0.005

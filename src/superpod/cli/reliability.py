@@ -68,7 +68,7 @@ def command(pod: str, **options: Any) -> None:
     are facts of `failures/<book>`: replace one with --set failures/fleet:NAME=NUMBER.
     """
     from superpod.cli.reliability_page import reliability_page
-    from superpod.plan.goodput import GoodputQuestion, goodput_report
+    from superpod.plan.goodput.answer import GoodputQuestion, goodput_report
 
     chosen = shared.outputs(options)
     check_places({"--html": chosen.html, "--svg": chosen.svg})

@@ -29,7 +29,7 @@ from superpod.units import DAY_S, human, percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source, UsedFact
-    from superpod.plan.goodput_result import DomainRow, GoodputReport, SelfCheck
+    from superpod.plan.goodput.result import DomainRow, GoodputReport, SelfCheck
     from superpod.plan.spread import Bar
 
 BARS_SHOWN = 5

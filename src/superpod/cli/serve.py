@@ -102,7 +102,7 @@ def beside(question: Scenario, options: Mapping[str, Any], catalogue: Catalogue)
         return []
     from superpod.cli.serve_engines import exported
     from superpod.plan.machine import machine
-    from superpod.plan.serve_apart import searched
+    from superpod.plan.serving.attention_apart import searched
 
     engine, path = options["export"]
     made = machine(catalogue, question)

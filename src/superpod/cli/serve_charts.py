@@ -11,7 +11,7 @@ from superpod.cli.wording import duration
 from superpod.units import percent, significant
 
 if TYPE_CHECKING:
-    from superpod.plan.serve_result import Outcome, RatePoint, Spread, Sweep, TrafficReport
+    from superpod.plan.serving.result import Outcome, RatePoint, Spread, Sweep, TrafficReport
 
 LEAST_S = 1e-3
 MINUTE_S = 60.0

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
     from superpod.frameworks.serving import Pool, ServingImport
     from superpod.plan.machine import Machine
-    from superpod.plan.serve_answer import Answered
-    from superpod.plan.serve_search import Deployment
+    from superpod.plan.serving.search import Deployment
+    from superpod.plan.serving.traffic_answer import Answered
 
 NODE_RANKS = (4, 16)  # of a server, whose ranks one command starts
 
@@ -28,7 +28,7 @@ def merged(question: Scenario, options: Mapping[str, Any], catalogue: Catalogue)
     """
     from superpod.frameworks.serving import imported_engine
     from superpod.plan.machine import read_model
-    from superpod.plan.train_space import experts
+    from superpod.plan.training.space import experts
 
     found = imported_engine(options["source"])
     tell(found)

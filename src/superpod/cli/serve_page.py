@@ -28,7 +28,7 @@ from superpod.units import percent, significant
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
-    from superpod.plan.serve_result import LengthClass, Outcome, RatePoint, Spread, Sweep, TrafficReport, Trial
+    from superpod.plan.serving.result import LengthClass, Outcome, RatePoint, Spread, Sweep, TrafficReport, Trial
 
 TRIALS_SHOWN = 12
 CONDITION_TONES: dict[str, Tone] = {"stable": "good", "backlogged": "warn", "overloaded": "bad"}
@@ -131,7 +131,7 @@ def headline(report: TrafficReport) -> Headline:
 
 def condition(report: TrafficReport) -> str:
     """Return whether the fleet keeps up, and how many requests that is said of."""
-    from superpod.plan.serve_result import CONDITIONS
+    from superpod.plan.serving.result import CONDITIONS
 
     found = report.outcome
     ended = ", ".join(f"{count(number)} {name}" for name, number in found.counts.items() if number)

@@ -16,7 +16,7 @@ from superpod.errors import ScenarioError, SuperpodError
 
 if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
-    from superpod.plan.serve_tenants import Tenant
+    from superpod.plan.serving.tenants import Tenant
 
 NAMES = ("name", "model", "cards", "share")
 WORDS = ("rate", "mode", "kv", "precision", "slo", "ttft", "tpot", "schedule", "router", "prefix_cache")
@@ -37,7 +37,7 @@ def answer(path: Path, pod: str, options: dict[str, Any], catalogue: Catalogue) 
     """Serve the tenants of a file and deliver the report."""
     from superpod.cli.serve_tenants_page import tenants_page
     from superpod.cli.serve_traffic import progress_bar
-    from superpod.plan.serve_tenants import evaluate_tenants
+    from superpod.plan.serving.tenants import evaluate_tenants
 
     shared.refuse_given(OF_ALL, "is about one model: a tenant of the file has its own")
     tenants = read_tenants(path, pod, options, catalogue)
@@ -108,7 +108,7 @@ def tenant(
     """Return one tenant; what it does not say is as on the command line."""
     from dataclasses import replace
 
-    from superpod.plan.serve_tenants import Tenant
+    from superpod.plan.serving.tenants import Tenant
 
     check_keys(row, where)
     merged = {**options, **{key: converted(key, row[key], where) for key in row if key not in NAMES}}

@@ -16,7 +16,7 @@ from superpod.units import percent
 
 if TYPE_CHECKING:
     from superpod.catalog.provenance import Source
-    from superpod.plan.serve_tenants_result import Split, TenantAnswer, TenantsReport
+    from superpod.plan.serving.tenants_result import Split, TenantAnswer, TenantsReport
 
 SPLITS_SHOWN = 4
 

@@ -16,7 +16,7 @@ from superpod.cli.deliver import write_streamed
 from superpod.cli.trace_file import Event, trace_text
 
 if TYPE_CHECKING:
-    from superpod.plan.serve_answer import Answered
+    from superpod.plan.serving.traffic_answer import Answered
     from superpod.serve.simulation.answer import Served, Spans
 
 WINDOW_S = 10.0
@@ -50,7 +50,7 @@ def fullest(found: Answered) -> tuple[float, float]:
 
 def rerun(found: Answered, span: tuple[float, float]) -> tuple[list[Served], Spans | None]:
     """Return the requests that are under way in a window, and what instances do in it."""
-    from superpod.plan.serve_traffic import requests_of
+    from superpod.plan.serving.traffic import requests_of
     from superpod.serve.simulation.run import simulate
 
     kept: list[Served] = []

@@ -17,7 +17,7 @@ from superpod.plan.scenario import Scenario
 if TYPE_CHECKING:
     from superpod.catalog.load import Catalogue
     from superpod.cli.requests_file import RequestsFile
-    from superpod.plan.serve_answer import Answered
+    from superpod.plan.serving.traffic_answer import Answered
 
 Told = Callable[[str, int, int], None]
 
@@ -25,7 +25,7 @@ Told = Callable[[str, int, int], None]
 def answer(question: Scenario, options: dict[str, Any], catalogue: Catalogue) -> None:
     """Serve the requests and deliver the report; an interrupt ends the run with what it has."""
     from superpod.cli.serve_page import serve_page
-    from superpod.plan.serve_answer import evaluate_traffic
+    from superpod.plan.serving.traffic_answer import evaluate_traffic
 
     with requests_file(options["out"]) as file, progress_bar() as told:
         found = evaluate_traffic(catalogue, question, told, None if file is None else file.add)

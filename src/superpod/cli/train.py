@@ -216,8 +216,8 @@ class Chosen:
     """The layout of a report, on its machine: its timeline, and its configuration for a framework."""
 
     def __init__(self, catalogue: Catalogue, question: Scenario, report: Report) -> None:
-        from superpod.plan.explain_train import layout_of
         from superpod.plan.machine import machine
+        from superpod.plan.training.explain import layout_of
 
         self.machine = machine(catalogue, question)
         self.work = question.work if isinstance(question.work, Training) else Training()

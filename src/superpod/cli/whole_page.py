@@ -9,12 +9,12 @@ from superpod.cli.wording import DASH, quantity
 from superpod.units import human, percent
 
 if TYPE_CHECKING:
-    from superpod.plan.whole_result import Money, Power, Whole
+    from superpod.plan.whole.result import Money, Power, Whole
 
 
 def failures_text(whole: Whole) -> Text:
     """Return what failures take, by cause."""
-    from superpod.plan.whole_words import lost
+    from superpod.plan.whole.words import lost
 
     return Text(title="Failures", lines=(lost(whole),))
 

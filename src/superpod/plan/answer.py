@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 from superpod.plan.machine import Machine
 from superpod.plan.report import Candidate, Lever, Metric, Searched, Share
-from superpod.plan.serve_search import Deployment
-from superpod.plan.train_search import Trained
+from superpod.plan.serving.search import Deployment
+from superpod.plan.training.search import Trained
 from superpod.result import Limit, Term
 
 

@@ -5,21 +5,22 @@ from dataclasses import dataclass, replace
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import UsedFact
 from superpod.errors import InfeasibleError, SuperpodError
-from superpod.plan import explain_serve, explain_train
 from superpod.plan.answer import Answer, Repricer
-from superpod.plan.evaluate_pair import evaluate_pair
-from superpod.plan.goodput_work import failing_of
+from superpod.plan.goodput.work import failing_of
 from superpod.plan.grounds import facts_hash, no_tables, notes, package_version, question
 from superpod.plan.machine import Machine, machine
-from superpod.plan.power_phases import loads_of
+from superpod.plan.power.phases import loads_of
 from superpod.plan.report import Report, Searched
 from superpod.plan.scenario import Scenario, Training
 from superpod.plan.sensitivity import sensitivities
-from superpod.plan.train_screen import Progress
-from superpod.plan.whole import Done, Part, each_once, whole_of
-from superpod.plan.whole_front import front_in_a_building
-from superpod.plan.whole_result import Whole
-from superpod.plan.whole_words import whole_metrics, whole_notes
+from superpod.plan.serving import explain as explain_serve
+from superpod.plan.serving.pair_evaluate import evaluate_pair
+from superpod.plan.training import explain as explain_train
+from superpod.plan.training.screen import Progress
+from superpod.plan.whole.answer import Done, Part, each_once, whole_of
+from superpod.plan.whole.front import front_in_a_building
+from superpod.plan.whole.result import Whole
+from superpod.plan.whole.words import whole_metrics, whole_notes
 
 DOUBLINGS = 7
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from superpod.catalog.provenance import UsedFact
-from superpod.plan.whole_result import Whole
+from superpod.plan.whole.result import Whole
 from superpod.result import Limit, Term
 
 

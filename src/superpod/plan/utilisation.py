@@ -18,7 +18,7 @@ from superpod.fabric.topology import (
 )
 from superpod.fabric.transfer import LinkNames
 from superpod.fabric.walk import ONE_PATH
-from superpod.plan.fabric_result import LinkUse, UseMap, UseRow
+from superpod.plan.fabric.result import LinkUse, UseMap, UseRow
 
 CELLS_MAX = 256
 LIMITS_MOST = 5

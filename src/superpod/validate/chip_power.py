@@ -9,8 +9,8 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import SuperpodError
 from superpod.facility.power.chip import Activity, chip_w
 from superpod.plan.machine import Machine
-from superpod.plan.power_phases import Sums, decode_activity, is_routed, sums
-from superpod.plan.power_site import family
+from superpod.plan.power.phases import Sums, decode_activity, is_routed, sums
+from superpod.plan.power.site import family
 from superpod.validate.inference import run_of
 from superpod.validate.point import Point
 from superpod.validate.values import positive

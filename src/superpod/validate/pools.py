@@ -11,8 +11,8 @@ from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving
-from superpod.plan.serve_fleet import transfer_link
-from superpod.plan.serve_search import Deployment as Found
+from superpod.plan.serving.fleet import transfer_link
+from superpod.plan.serving.search import Deployment as Found
 from superpod.serve.costs import step_costs
 from superpod.serve.simulation.fleet import Fleet, Pool
 from superpod.serve.steady import decode, prefill

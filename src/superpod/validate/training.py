@@ -12,7 +12,7 @@ from superpod.plan.band import log_spread, shares
 from superpod.plan.machine import Machine, machine
 from superpod.plan.public_record import least_spread
 from superpod.plan.scenario import Scenario, Training
-from superpod.plan.train_search import trained
+from superpod.plan.training.search import trained
 from superpod.train.memory import MemoryRecipe, TrainingMemory, training_memory
 from superpod.train.step import StepTime
 from superpod.validate.hardware import catalogue_at, place_of

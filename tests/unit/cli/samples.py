@@ -3,9 +3,9 @@
 from dataclasses import replace
 
 from superpod.catalog.provenance import Fact, Source, UsedFact
-from superpod.plan.compare_result import Comparison, Contender, Refusal
+from superpod.plan.claims.verdict import Verdict
+from superpod.plan.compare.result import Comparison, Contender, Refusal
 from superpod.plan.report import Candidate, Metric, Report, Sensitivity, Share
-from superpod.plan.verdict import Verdict
 from superpod.result import Limit, Term, total
 
 PAPER = Source(

@@ -11,9 +11,9 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError, SuperpodError, UnknownNameError
 from superpod.frameworks import FRAMEWORKS, Imported, exported, imported, recognise
 from superpod.parallel.layout import Layout
-from superpod.plan.explain_train import described, layout_of
 from superpod.plan.scenario import Training
-from superpod.plan.train_space import check_fixed, settled
+from superpod.plan.training.explain import described, layout_of
+from superpod.plan.training.space import check_fixed, settled
 from unit.frameworks import samples
 
 

@@ -12,7 +12,7 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError, SuperpodError
 from superpod.frameworks.serving import ENGINES, Pool, imported_engine
 from superpod.parallel.layout import Layout
-from superpod.plan.serve_search import SERVE_DEGREES
+from superpod.plan.serving.search import SERVE_DEGREES
 from unit.frameworks import serving_samples as samples
 
 

@@ -12,7 +12,7 @@ from superpod.frameworks.serving import ENGINES, Launch, Pool, exported_engine, 
 from superpod.frameworks.serving.launch import experts_count
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving
-from superpod.plan.serve_search import Deployment, search
+from superpod.plan.serving.search import Deployment, search
 
 powers = st.sampled_from([1, 2, 4, 8])
 limits = st.none() | st.integers(1, 4096)

@@ -6,8 +6,8 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import UnknownNameError
-from superpod.plan.claims import CHECKS, agrees, all_claims, claim
-from superpod.plan.verdict import Verdict
+from superpod.plan.claims.answer import CHECKS, agrees, all_claims, claim
+from superpod.plan.claims.verdict import Verdict
 
 LAUNCH = (
     "atlas950-cards",

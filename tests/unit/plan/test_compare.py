@@ -6,8 +6,8 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import InfeasibleError, MissingFactError, ScenarioError
-from superpod.plan.compare import compare
-from superpod.plan.compare_size import matched
+from superpod.plan.compare.answer import compare
+from superpod.plan.compare.size import matched
 from superpod.plan.evaluate import planned
 from superpod.plan.scenario import Scenario, Serving, Training
 

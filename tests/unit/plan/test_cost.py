@@ -4,7 +4,7 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import MissingFactError
-from superpod.plan.cost import CostQuestion, cost_report
+from superpod.plan.cost.answer import CostQuestion, cost_report
 from superpod.plan.scenario import Scenario, Training
 
 CATALOGUE = Catalogue()

@@ -9,11 +9,11 @@ from superpod.catalog.load import Catalogue
 from superpod.errors import ScenarioError
 from superpod.frameworks.serving.launch import degrees
 from superpod.parallel.layout import Layout
-from superpod.plan.expert_balance import drawn, imbalance_of, visits_of
-from superpod.plan.explain_serve import answer
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving
-from superpod.plan.serve_search import search
+from superpod.plan.serving.expert_balance import drawn, imbalance_of, visits_of
+from superpod.plan.serving.explain import answer
+from superpod.plan.serving.search import search
 from superpod.serve.expert_load import filled, in_order_ratio
 from superpod.serve.memory import redundant_bytes
 

@@ -11,12 +11,12 @@ from superpod.errors import ScenarioError
 from superpod.fabric.collectives import choose
 from superpod.fabric.symmetric import usual_routing
 from superpod.fabric.tiers import Group
-from superpod.plan.collective_steps import laid_out, rails, steps_of
-from superpod.plan.fabric_question import FabricQuestion, GraphFile, JobQuestion, MatrixFile
-from superpod.plan.fabric_report import fabric_report, topology_of
-from superpod.plan.fabric_result import FabricReport, Timing
-from superpod.plan.fabric_run import Ground, bus_bytes_per_s, by_classes, chosen
-from superpod.plan.graph_parts import written
+from superpod.plan.fabric.collective_steps import laid_out, rails, steps_of
+from superpod.plan.fabric.graph_parts import written
+from superpod.plan.fabric.question import FabricQuestion, GraphFile, JobQuestion, MatrixFile
+from superpod.plan.fabric.report import fabric_report, topology_of
+from superpod.plan.fabric.result import FabricReport, Timing
+from superpod.plan.fabric.run import Ground, bus_bytes_per_s, by_classes, chosen
 
 CATALOGUE = Catalogue(estimates=True)
 
@@ -88,7 +88,7 @@ def test_members_are_laid_out_by_place() -> None:
     report = FabricQuestion(pod="cloudmatrix384")
     topology, tier = topology_of(CATALOGUE, report)
     assert (len(topology.ranks), tier) == (768, 1)
-    from superpod.plan.fabric_report import _pod
+    from superpod.plan.fabric.report import _pod
 
     fabric = _pod(CATALOGUE, report).fabric
     assert fabric is not None

@@ -11,8 +11,8 @@ from superpod.cli.cost_page import cost_page
 from superpod.cli.jsonform import dumps
 from superpod.cli.reliability_page import reliability_page
 from superpod.errors import ScenarioError
-from superpod.plan.cost import CostQuestion, cost_report
-from superpod.plan.goodput import GoodputQuestion, goodput_of, goodput_report
+from superpod.plan.cost.answer import CostQuestion, cost_report
+from superpod.plan.goodput.answer import GoodputQuestion, goodput_of, goodput_report
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving, Training
 

@@ -8,10 +8,12 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.parallel.layout import Layout
-from superpod.plan import train_screen, train_search, train_space
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Training
-from superpod.plan.train_space import Space
+from superpod.plan.training import screen as train_screen
+from superpod.plan.training import search as train_search
+from superpod.plan.training import space as train_space
+from superpod.plan.training.space import Space
 from superpod.result import at_row, element
 from superpod.train.replayed import replayed_step
 from superpod.train.step import micro_batches

@@ -10,10 +10,14 @@ import pytest
 from superpod.catalog.load import Catalogue
 from superpod.errors import InfeasibleError, ScenarioError
 from superpod.parallel.layout import Layout, legal
-from superpod.plan import explain_serve, explain_train, serve_search, train_search, train_space
-from superpod.plan.levers import levers
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Training
+from superpod.plan.serving import explain as explain_serve
+from superpod.plan.serving import search as serve_search
+from superpod.plan.training import explain as explain_train
+from superpod.plan.training import search as train_search
+from superpod.plan.training import space as train_space
+from superpod.plan.training.levers import levers
 from superpod.serve.batching import slots
 from superpod.train.replayed import replayed_step
 

@@ -7,13 +7,13 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.errors import InfeasibleError, ScenarioError
-from superpod.plan.explain_serve import answer, repriced
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving, Traffic
-from superpod.plan.serve_apart import searched
-from superpod.plan.serve_candidates import candidates
-from superpod.plan.serve_fleet import Workshop
-from superpod.plan.serve_search import decode_ranks, instance_ranks, search
+from superpod.plan.serving.attention_apart import searched
+from superpod.plan.serving.candidates import candidates
+from superpod.plan.serving.explain import answer, repriced
+from superpod.plan.serving.fleet import Workshop
+from superpod.plan.serving.search import decode_ranks, instance_ranks, search
 
 WORK = Serving(mode="afd", prompt_tokens=2048, output_tokens=512)
 

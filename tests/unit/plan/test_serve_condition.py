@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from step_samples import costs
-from superpod.plan.serve_run import Targets, outcome
+from superpod.plan.serving.run import Targets, outcome
 from superpod.serve.simulation.fleet import Fleet, Pool
 from superpod.traffic.requests import trace
 

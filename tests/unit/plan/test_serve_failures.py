@@ -14,10 +14,10 @@ from superpod.fabric.tiers import Group
 from superpod.plan.machine import Machine, machine
 from superpod.plan.operations import Autoscale, Failure, Operations
 from superpod.plan.scenario import Scenario, Serving, Traffic
-from superpod.plan.serve_failures import Worn, hits, mishaps, parts_of
-from superpod.plan.serve_fleet import Workshop
-from superpod.plan.serve_operations import check_operations, start_of
-from superpod.plan.serve_search import search
+from superpod.plan.serving.failures import Worn, hits, mishaps, parts_of
+from superpod.plan.serving.fleet import Workshop
+from superpod.plan.serving.operations import check_operations, start_of
+from superpod.plan.serving.search import search
 from superpod.serve.memory import held_weights_bytes
 from superpod.serve.simulation.fleet import Fleet, Pool
 

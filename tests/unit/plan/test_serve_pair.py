@@ -10,7 +10,7 @@ from superpod.errors import InfeasibleError, ScenarioError
 from superpod.plan.evaluate import evaluate
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving
-from superpod.plan.serve_pair import (
+from superpod.plan.serving.pair import (
     Pair,
     Side,
     links_frac,
@@ -21,7 +21,7 @@ from superpod.plan.serve_pair import (
     repriced,
     search_pair,
 )
-from superpod.plan.serve_search import instance_ranks, requests_of, search
+from superpod.plan.serving.search import instance_ranks, requests_of, search
 
 WORK = Serving(mode="disaggregated")
 PLAIN = Scenario(model="deepseek-r1", pod="gb200-nvl72", work=WORK)
@@ -124,7 +124,7 @@ def test_caches_of_two_formats_are_refused(catalogue: Catalogue, monkeypatch: py
         size = 1.0 if scenario.pod == "hgx-h100" else 2.0
         return replace(made, precision=replace(made.precision, kv_bytes=size))
 
-    monkeypatch.setattr("superpod.plan.serve_pair.machine", other)
+    monkeypatch.setattr("superpod.plan.serving.pair.machine", other)
     with pytest.raises(ScenarioError, match="bytes an element"):
         pair(catalogue, PAIR)
 

@@ -8,9 +8,9 @@ from superpod.catalog.load import SHIPPED, Catalogue
 from superpod.errors import InfeasibleError, ScenarioError
 from superpod.plan.machine import machine
 from superpod.plan.scenario import Scenario, Serving, Traffic
-from superpod.plan.serve_answer import evaluate_traffic
-from superpod.plan.serve_tenants import Score, Tenant, Trials, crossings, divided, evaluate_tenants
-from superpod.plan.serve_tenants_result import TenantsReport
+from superpod.plan.serving.tenants import Score, Tenant, Trials, crossings, divided, evaluate_tenants
+from superpod.plan.serving.tenants_result import TenantsReport
+from superpod.plan.serving.traffic_answer import evaluate_traffic
 
 CHAT = Scenario(
     model="llama-3.1-8b",
@@ -71,7 +71,7 @@ class Known(Trials):
 
 def test_cards_go_to_whom_fewest_requests_are_in_time(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
     tenants = (Tenant(name="chat", scenario=CHAT), Tenant(name="code", scenario=CODE))
-    monkeypatch.setattr("superpod.plan.serve_tenants.by_need", lambda *_: [3, 4])
+    monkeypatch.setattr("superpod.plan.serving.tenants.by_need", lambda *_: [3, 4])
     cards, splits = divided(Known(catalogue=catalogue, tenants=tenants), 7)
     assert cards == [5, 2]
     assert splits[0].met_frac == 1.0

@@ -11,9 +11,9 @@ from superpod.catalog.load import SHIPPED, Catalogue
 from superpod.errors import InfeasibleError, ScenarioError, TrafficError
 from superpod.plan.operations import Failure
 from superpod.plan.scenario import GivenPool, Scenario, Serving, Traffic
-from superpod.plan.serve_answer import Answered, evaluate_traffic
-from superpod.plan.serve_tally import Histogram, Tally
-from superpod.plan.serve_traffic import check_traffic, described, requests_of
+from superpod.plan.serving.tally import Histogram, Tally
+from superpod.plan.serving.traffic import check_traffic, described, requests_of
+from superpod.plan.serving.traffic_answer import Answered, evaluate_traffic
 from superpod.serve.simulation.answer import Served
 from superpod.traffic.requests import ClosedLoop, Trace, joined
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from superpod.errors import ScenarioError
-from superpod.plan.traffic_matrix import aggregated, read_traffic
+from superpod.plan.fabric.traffic_matrix import aggregated, read_traffic
 
 
 def npz(**arrays: Any) -> bytes:

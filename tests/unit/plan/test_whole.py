@@ -5,17 +5,17 @@ from dataclasses import fields, replace
 import pytest
 
 from superpod.catalog.load import Catalogue
-from superpod.plan.cost import CostQuestion, cost_report
+from superpod.plan.cost.answer import CostQuestion, cost_report
 from superpod.plan.evaluate import evaluate, planned, whole_answer
-from superpod.plan.power import PowerQuestion, power
-from superpod.plan.power_work import PHASES, TYPICAL
+from superpod.plan.power.answer import PowerQuestion, power
+from superpod.plan.power.work import PHASES, TYPICAL
 from superpod.plan.report import Report
 from superpod.plan.scenario import Scenario, Serving, Training
-from superpod.plan.serve_result import PoolUse
-from superpod.plan.serve_search import Deployment
-from superpod.plan.serve_whole import traffic_whole
-from superpod.plan.whole_result import Whole
-from superpod.plan.whole_words import lost
+from superpod.plan.serving.result import PoolUse
+from superpod.plan.serving.search import Deployment
+from superpod.plan.serving.whole import traffic_whole
+from superpod.plan.whole.result import Whole
+from superpod.plan.whole.words import lost
 
 CATALOGUE = Catalogue()
 TRAIN = Scenario(model="qwen3-30b-a3b", pod="hgx-h100", cards=64, work=Training(batch_sequences=512))

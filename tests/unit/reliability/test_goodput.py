@@ -7,7 +7,7 @@ import pytest
 
 from superpod.catalog.load import Catalogue
 from superpod.catalog.provenance import FactReader
-from superpod.plan.goodput import GoodputQuestion, goodput_report
+from superpod.plan.goodput.answer import GoodputQuestion, goodput_report
 from superpod.reliability.checkpoint import Checkpoint
 from superpod.reliability.goodput import Job, goodput, planned_share, slow_share
 from superpod.reliability.rates import read_rates

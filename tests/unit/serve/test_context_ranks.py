@@ -11,9 +11,9 @@ from superpod.parallel.axes.context import gather_time
 from superpod.parallel.engine import Engine
 from superpod.parallel.layout import Layout
 from superpod.parallel.place import groups
-from superpod.plan import serve_search
 from superpod.plan.machine import Machine, machine
 from superpod.plan.scenario import Scenario, Serving
+from superpod.plan.serving import search as serve_search
 from superpod.serve.costs import step_costs
 from superpod.serve.iteration import context_time, pass_time, projection, token_pass
 from superpod.serve.memory import serving_memory

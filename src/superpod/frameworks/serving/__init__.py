@@ -13,7 +13,7 @@ from superpod.frameworks.serving.commands import Source, basename, source_of
 from superpod.frameworks.serving.launch import Launch, experts_count, pools_of
 from superpod.frameworks.serving.pool import Pool, ServingImport
 from superpod.plan.scenario import Serving
-from superpod.plan.serve_search import Deployment
+from superpod.plan.serving.search import Deployment
 
 __all__ = ["ENGINES", "Launch", "Pool", "ServingEngine", "ServingImport", "exported_engine", "imported_engine"]
 

@@ -14,7 +14,7 @@ from superpod.errors import ScenarioError
 from superpod.frameworks.serving.pool import Pool
 from superpod.parallel.layout import Layout
 from superpod.plan.scenario import Serving
-from superpod.plan.serve_search import Deployment
+from superpod.plan.serving.search import Deployment
 from superpod.workload.precision import PRECISIONS
 
 PORT = 8000

@@ -1,0 +1,1 @@
+"""Cost, energy, carbon and water of a machine and its work."""

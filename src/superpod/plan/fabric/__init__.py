@@ -1,0 +1,1 @@
+"""A fabric, drawn, counted and loaded."""

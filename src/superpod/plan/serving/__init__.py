@@ -1,0 +1,1 @@
+"""Serving: deployments searched in the steady state, or chosen by the requests that they serve."""

@@ -1,0 +1,1 @@
+"""Training: layouts enumerated, screened by closed forms, replayed, and explained."""

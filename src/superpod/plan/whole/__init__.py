@@ -1,0 +1,1 @@
+"""What every answer says beside its rate: power, goodput, cost."""
