@@ -62,7 +62,7 @@ class Sums:
         self.preempted += int(np.count_nonzero(done.preempted_count))
 
 
-def main(count: str = "10000000", rate: str = "1500", router: str = "round-robin") -> None:
+def main(count: str = "10000000", rate: str = "500", router: str = "round-robin") -> None:
     """Warm up on a thousand requests, then run all."""
     served_by, sums = fleet(router), Sums()
     lengths = Independent(prompt=lognormal_of_mean(1024.0, 3072.0), output=lognormal_of_mean(256.0, 768.0))
