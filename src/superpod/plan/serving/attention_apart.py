@@ -18,10 +18,10 @@ from superpod.plan.serving.search import (
     ServeSearch,
     check_imbalance,
     decode_ranks,
-    other_kinds,
     prefill_columns,
     readers,
     requests_of,
+    result,
     search,
     split,
 )
@@ -51,24 +51,8 @@ def searched(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) 
     found = apart(machine, work, requests, columns, prefill_columns(machine, machine.engine, requests, work))
     found.sort(key=lambda item: -item.tokens_per_s)
     fits, quick = held(machine, requests, columns), np.asarray(columns.tpot_s <= work.tpot_s)
-    smallest, fastest = (
-        at_row(columns, tuple(int(axis) for axis in np.unravel_index(int(np.argmin(size)), fits.shape)))
-        for size in (
-            np.broadcast_to(columns.memory.total_bytes, fits.shape),
-            np.where(fits, columns.tpot_s, np.inf),
-        )
-    )
-    return ServeSearch(
-        best=found[0] if found else None,
-        others=other_kinds(found),
-        considered_count=fits.size,
-        feasible_count=int(np.sum(fits & quick)),
-        too_big_count=int(np.sum(~fits)),
-        too_slow_count=int(np.sum(fits & ~quick)),
-        smallest=smallest,
-        fastest=fastest if fits.any() else None,
-        together=search(machine, replace(work, mode="auto"), {}).best,
-    )
+    together = search(machine, replace(work, mode="auto"), {}).best
+    return result(found, columns, fits, quick, together)
 
 
 def apart_columns(

@@ -25,9 +25,9 @@ from superpod.plan.serving.search import (
     check_imbalance,
     decode_columns,
     instance_ranks,
-    other_kinds,
     prefill_columns,
     requests_of,
+    result,
     room,
 )
 from superpod.result import Flag, Num, Term, at_row
@@ -169,17 +169,7 @@ def search_pair(made: Pair, work: Serving, fixed: Mapping[str, float | str]) -> 
         apart(made, work, requests, columns), key=lambda item: (-round(item.tokens_per_s, 6), cards(made, item))
     )
     decoding, fits = columns.decode, np.asarray(columns.fits)
-    quick = np.asarray(decoding.tpot_s <= work.tpot_s)
-    return ServeSearch(
-        best=found[0] if found else None,
-        others=other_kinds(found),
-        considered_count=fits.size,
-        feasible_count=int(np.sum(fits & quick)),
-        too_big_count=int(np.sum(~fits)),
-        too_slow_count=int(np.sum(fits & ~quick)),
-        smallest=at_row(decoding, int(np.argmin(decoding.memory.total_bytes))),
-        fastest=at_row(decoding, int(np.argmin(np.where(fits, decoding.tpot_s, np.inf)))) if fits.any() else None,
-    )
+    return result(found, decoding, fits, np.asarray(decoding.tpot_s <= work.tpot_s))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

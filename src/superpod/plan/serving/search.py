@@ -81,6 +81,19 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
     if work.mode in {"auto", "aggregated"}:
         found += aggregated(machine, work, requests, (decoding, fits))
     found.sort(key=lambda item: -item.tokens_per_s)
+    return result(found, decoding, fits, quick)
+
+
+def result(
+    found: list[Deployment], columns: Decode, fits: Any, quick: Any, together: Deployment | None = None
+) -> ServeSearch:
+    """Return a search: what it found, best first, and of the columns of any shape why the rest fell out."""
+
+    def least(score: Num) -> Decode:
+        place = np.unravel_index(int(np.argmin(np.broadcast_to(score, fits.shape))), fits.shape)
+        row: Decode = at_row(columns, tuple(int(axis) for axis in place))
+        return row
+
     return ServeSearch(
         best=found[0] if found else None,
         others=other_kinds(found),
@@ -88,8 +101,9 @@ def search(machine: Machine, work: Serving, fixed: Mapping[str, float | str]) ->
         feasible_count=int(np.sum(fits & quick)),
         too_big_count=int(np.sum(~fits)),
         too_slow_count=int(np.sum(fits & ~quick)),
-        smallest=at_row(decoding, int(np.argmin(decoding.memory.total_bytes))),
-        fastest=at_row(decoding, int(np.argmin(np.where(fits, decoding.tpot_s, np.inf)))) if fits.any() else None,
+        smallest=least(columns.memory.total_bytes),
+        fastest=least(np.where(fits, columns.tpot_s, np.inf)) if fits.any() else None,
+        together=together,
     )
 
 
