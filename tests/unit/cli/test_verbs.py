@@ -16,7 +16,7 @@ from superpod.cli import deliver, main
 from superpod.cli.options import question_words
 from superpod.errors import SuperpodError
 from superpod.plan import evaluate as evaluate_plan
-from superpod.plan.compare.answer import answer as compare_plan
+from superpod.plan.compare import answer as compare_plan
 from superpod.plan.scenario import Scenario, Serving, Training
 from unit.cli import samples
 
