@@ -8,11 +8,12 @@ import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from types import FunctionType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from numba import njit
 
+from superpod.serve.simulation import columns, pointer
 from superpod.serve.simulation.pointer import pointer_to
 
 
@@ -41,8 +42,22 @@ def _begin(w: Any, reads: Any, decodes: Any, piece: Any, final: bool) -> Any:
     return whole(pointer_to(w), pointer_to(reads), pointer_to(decodes), pointer_to(piece), final)  # noqa: F821
 
 
+def told(code: CodeType) -> str:
+    """Return what a function does, the same in every run."""
+    consts = [told(item) if isinstance(item, CodeType) else repr(item) for item in code.co_consts]
+    return f"{code.co_code!r} {code.co_names} {code.co_varnames} {consts}"
+
+
 def digest(modules: tuple[ModuleType, ...]) -> str:
-    """Return what tells these texts from any others: the modules, and all beside this one, whose constants they use."""
-    files = {Path(str(module.__file__)) for module in modules} | set(Path(__file__).parent.glob("*.py"))
-    text = b"".join(path.read_bytes() for path in sorted(files))
-    return hashlib.sha256(text).hexdigest()[:16]
+    """Return what tells this code from any other: the functions and constants of the modules, and how they compile.
+
+    As imported: the files may have changed since, and old code would be kept under the name of new text.
+    """
+    found = hashlib.sha256(Path(str(pointer.__file__)).read_bytes() + Path(__file__).read_bytes())
+    for module in (*modules, columns):
+        for name, item in sorted(vars(module).items()):
+            if isinstance(item, FunctionType):
+                found.update(f"{name} {told(item.__code__)}".encode())
+            elif isinstance(item, int | float):
+                found.update(f"{name} {item!r}".encode())
+    return found.hexdigest()[:16]
