@@ -4,7 +4,6 @@ import csv
 import json
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -151,6 +150,7 @@ class Columns:
         rows.refuse(
             times < before, form.arrival, "a time not before the line ahead of it", "sort the file by time of arrival"
         )
+        rows.refuse(times < 0.0, form.arrival, "a time of 0 or more")
         self.last_s = float(times[-1])
         return times
 
@@ -203,7 +203,12 @@ class Columns:
             raise rows.fault(
                 row, f"{name} of {sizes[row]} blocks; expected {room[row]} at most for {prompt[row]} tokens"
             )
-        blocks = [known.setdefault(item, len(known)) for item in chain.from_iterable(column)]
+        blocks = []
+        for row in column:
+            last = NO_SESSION
+            for item in row:  # a block is one where all before it are too, even if the file hashes each alone
+                last = known.setdefault((last, item), len(known))
+                blocks.append(last)
         return sizes, np.array(blocks, dtype=np.int64)
 
 

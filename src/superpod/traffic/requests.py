@@ -29,10 +29,11 @@ class Trace:
 
     Prefix blocks: block `j` of request `i` is `blocks[block_start[i] + j]`, the prompt's tokens from
     `j * block_tokens` on. Two requests whose first `k` blocks are alike share a prefix of `k * block_tokens` tokens
-    (a prompt's last block may be partly filled). Identities are dense from 0 over a whole stream.
+    (a prompt's last block may be partly filled). An identity stands for all that comes before its block in a prompt
+    too: it always follows the same one. Identities are dense from 0 over a whole stream.
 
     Raises:
-        TrafficError: columns of different lengths, times that are not finite or go backwards, lengths below 1,
+        TrafficError: columns of different lengths, times that are not finite, below 0 or go backwards, lengths below 1,
             more blocks than a prompt has.
     """
 
@@ -167,7 +168,8 @@ def check_shapes(requests: Trace) -> None:
 
 def check_values(requests: Trace) -> None:
     """Raise at the first request that cannot be."""
-    flag_first(~np.isfinite(requests.arrival_s), "arrival_s", requests.arrival_s, "a finite time")
+    good = np.isfinite(requests.arrival_s) & (requests.arrival_s >= 0.0)
+    flag_first(~good, "arrival_s", requests.arrival_s, "a finite time of 0 or more")
     back = np.diff(requests.arrival_s, prepend=requests.arrival_s[:1]) < 0
     flag_first(back, "arrival_s", requests.arrival_s, "a time not before the request ahead of it")
     flag_first(requests.prompt_tokens < 1, "prompt_tokens", requests.prompt_tokens, "1 token or more")

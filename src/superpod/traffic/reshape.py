@@ -76,6 +76,8 @@ def repeated(again: Callable[[], Iterator[Trace]], requests_count: int) -> Itera
     while left > 0:
         turn, last_s, sessions, blocks = 0, 0.0, 0, 0
         for piece in again():
+            if not piece.requests_count:
+                continue
             part = piece.part(0, left - turn)
             turn += part.requests_count
             last_s = float(piece.arrival_s[-1])

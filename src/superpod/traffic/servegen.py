@@ -182,7 +182,11 @@ def read_clients(folder: Path) -> list[Client]:
 
 def read_windows(path: Path) -> dict[float, Window]:
     """Return a client's windows that have requests; each lasts until the next, the last as long as the one before."""
-    windows = [as_window(row, f"{path}:{line}") for line, row in enumerate(csv.reader(lines_of(path)), 1)]
+    rows = csv.reader(lines_of(path))
+    try:
+        windows = [as_window(row, f"{path}:{line}") for line, row in enumerate(rows, 1)]
+    except csv.Error as error:
+        raise TrafficError(f"no CSV: {error}", where=f"{path}:{rows.line_num}") from None
     begins = np.array([window.start_s for window in windows])
     spans = np.diff(begins)
     if (spans <= 0).any():
