@@ -117,7 +117,7 @@ def summed(fleet: Fleet, found: Simulated, tally: Tally, targets: Targets, rate_
     return Outcome(
         condition=condition_of(found, tally),
         rate_factor=rate_factor,
-        offered_per_s=float(tally.counts.sum()) / arriving,
+        offered_per_s=float(tally.counts.sum() - 1) / arriving if tally.last_s > begin else 0.0,
         served_per_s=finished / span,
         goodput_per_s=tally.met["both"] / span,
         goodput_tokens_per_s=tally.good_tokens / span,
