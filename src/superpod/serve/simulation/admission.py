@@ -39,8 +39,7 @@ def admit(w, p, g, k, now):
         room = w.pool[p + c.CAPACITY] - in_use(w, p, g, k + 1) - math.ceil(emitted(w, p))
         tokens, found, held = needs(w, p, s), 0, 0
         if caches and w.request[s + c.READ] == 0:
-            found = cached_blocks(w, g, s)
-            held = held_already(w, g, s, found)
+            found, held = held_already(w, g, s, cached_blocks(w, g, s))
         if tokens - held * w.tally[c.BLOCK_TOKENS] > room:
             return
         dequeue(w, g, s)
@@ -72,7 +71,7 @@ def fetch(w, p, g, s, now):
     if w.request[s + c.READER] != c.NONE:
         ready = hand_in(w, owner, s, now)
     elif w.request[s + c.READ] == w.request[s + c.PROMPT]:
-        ready = now + swap_time(w, s)
+        ready = swap_in(w, owner, s, now)
     elif p == 0 and w.tally[c.BLOCK_TOKENS] > 0:
         blocks, ready = fetched(w, owner, g, s, now)
         blocks += w.request[s + c.SHARED]
@@ -90,18 +89,29 @@ def cache_bytes(w, tokens):
 def hand_in(w, i, s, now):
     """Return when a cache has come from where it was read, over the instance's link, one after the other.
 
-    Layer by layer it may start while its last chunk is being read; the last layer's part comes after that.
+    Layer by layer it may start while its last chunk is being read; the last layer's part comes after that. One that had
+    to wait for memory has had nowhere to go until now.
     """
-    size = cache_bytes(w, w.request[s + c.PROMPT])
+    size, t, link = cache_bytes(w, w.request[s + c.PROMPT]), s // c.PLACE, w.instance[i + c.LINKS]
     seconds = size / w.link[c.TRANSFER_RATE] * w.hour[i + c.STRAIN]
-    begin = max(w.moment[s // c.PLACE + c.BEGAN], w.hour[i + c.PIPE])
-    if w.link[c.OVERLAPS] == 0.0 or begin > now:
-        begin = max(now, w.hour[i + c.PIPE])
+    begin = max(now, w.hour[link + c.PIPE])
+    if w.moment[t + c.READY] == now and w.link[c.OVERLAPS] > 0.0:
+        begin = min(begin, max(w.moment[t + c.BEGAN], w.hour[link + c.PIPE]))
     end = max(begin + seconds, now + seconds * (1.0 - w.link[c.OVERLAPS]))
-    w.hour[i + c.PIPE] = end
+    w.hour[link + c.PIPE] = end
     spread(w, c.TRANSFER_BYTES, begin, end, size)
     record(w, i, c.CARRIES, begin, end, 1, size)
     return end + w.link[c.TRANSFER_LATENCY]
+
+
+def swap_in(w, i, s, now):
+    """Return when a cache has come back from host memory, one after the other; both ways count as bytes swapped."""
+    link, size = w.instance[i + c.LINKS], cache_bytes(w, w.request[s + c.PROMPT])
+    begin = max(now, w.hour[link + c.SWAP_PIPE])
+    end = begin + size / w.link[c.SWAP_RATE]
+    w.hour[link + c.SWAP_PIPE] = end
+    spread(w, c.SWAP_BYTES, begin, end, size)
+    return end + w.link[c.SWAP_LATENCY]
 
 
 def swap_time(w, s):

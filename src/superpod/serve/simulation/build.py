@@ -11,7 +11,7 @@ from superpod.serve.costs import StepCosts
 from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.build_shelves import rates, shelves
 from superpod.serve.simulation.columns import Reals, Whole, World
-from superpod.serve.simulation.fleet import Fleet, Link, Pool
+from superpod.serve.simulation.fleet import Fleet, Link, Mishap, Order, Pool
 from superpod.serve.step_tables import Tables
 
 ORDERS = {"mixed": c.RIDE_ALONG, "alternate": c.TAKE_TURNS, "prompts-first": c.PROMPTS_FIRST}
@@ -114,6 +114,16 @@ def world(fleet: Fleet, closed: tuple[int, float] | None, block_tokens: int) -> 
     )
 
 
+def order_of(pool: Pool) -> Order:
+    """Return how prompts and decode steps share an instance: as said, or as its costs have it."""
+    return pool.order or ("mixed" if pool.costs.tables.mixed else "alternate")
+
+
+def prices(pool: Pool) -> Tables:
+    """Return what steps cost in the order that they have."""
+    return floats(pool.costs.tables._replace(mixed=order_of(pool) == "mixed"))
+
+
 def floats(tables: Tables) -> Tables:
     """Return tables whose columns are contiguous and whose numbers are floats, as compiled code expects them."""
     parts = (
@@ -132,12 +142,14 @@ def _rows(fleet: Fleet, parts: list[Unit]) -> tuple[Whole, Whole, Whole]:
         group[place :: c.GROUP_ROW] = c.NONE
     first, heap = 0, 0
     turns: list[tuple[int, int, int, int]] = []
+    links: dict[int, int] = {}
     for number, part in enumerate(parts):
         i, costs = number * c.INSTANCE, pools(fleet)[part.pool].costs
         room = 2 * part.groups * int(costs.sequences_max_count) + 64
         instance[i + c.FIRST_GROUP], instance[i + c.GROUPS] = first, part.groups
         instance[i + c.POOL], instance[i + c.HEALTH] = part.pool * c.POOL_ROW, c.UP if part.first else c.OFF
         instance[i + c.HEAP], instance[i + c.HEAP_ROOM] = heap, room
+        instance[i + c.LINKS] = links.setdefault(part.instance, i)
         heap += room
         for lane in range(part.groups):
             group[first + c.OWNER] = i
@@ -151,7 +163,7 @@ def _pools(kinds: tuple[Pool, ...], parts: list[Unit]) -> Whole:
     lane = 0
     for place, pool in enumerate(kinds):
         p, costs = place * c.POOL_ROW, pool.costs
-        order = pool.order or ("mixed" if costs.tables.mixed else "alternate")
+        order = order_of(pool)
         rows[p + c.CAPACITY] = int(min(costs.capacity_tokens, MOST))
         rows[p + c.PAGE], rows[p + c.SEQUENCES] = pool.block_tokens, int(costs.sequences_max_count)
         rows[p + c.STEP_TOKENS], rows[p + c.RESERVES] = int(costs.step_max_tokens), pool.reserves_output
@@ -177,7 +189,8 @@ def _scalers(kinds: tuple[Pool, ...]) -> Reals:
                 given.delay_s,
                 given.target_ratio,
             )
-            rows[row + c.FEWEST], rows[row + c.MOST] = given.fewest_count, given.most_count
+            alone = 1.0 if pool.costs.groups_together else pool.costs.groups_count
+            rows[row + c.FEWEST], rows[row + c.MOST] = given.fewest_count * alone, given.most_count * alone
             rows[row + c.MEASURE] = MEASURES[given.measure]
     every = rows[c.EVERY :: c.SCALER]
     every[every < np.inf] = every.min()  # pools are looked at together
@@ -185,21 +198,32 @@ def _scalers(kinds: tuple[Pool, ...]) -> Reals:
 
 
 def _mishaps(fleet: Fleet, parts: list[Unit]) -> Reals:
-    """Return what happens to instances, by time: each a beginning and an end for all that steps alone in it."""
+    """Return what happens to instances, by time, for all that steps alone in each."""
     rows = []
-    for mishap in fleet.mishaps:
-        mine = [place * c.INSTANCE for place, part in enumerate(parts) if part.instance == mishap.instance]
+    for number in sorted({mishap.instance for mishap in fleet.mishaps}):
+        mine = [place * c.INSTANCE for place, part in enumerate(parts) if part.instance == number]
         if not mine:
-            raise ScenarioError(f"no instance {mishap.instance}", where="fleet: mishaps", hint="they count from 0")
-        until = mishap.at_s + mishap.down_s
-        slow = mishap.slow_factor
-        for i in mine:
-            if slow is None:
-                rows += [(mishap.at_s, c.FAILS, i, 0.0), (until, c.RECOVERS, i, 0.0)]
-            else:
-                rows += [(mishap.at_s, c.SLOWS, i, slow), (until, c.SLOWS, i, 1.0)]
-                rows += [(mishap.at_s, c.STRAINS, i, mishap.link_factor), (until, c.STRAINS, i, 1.0)]
+            raise ScenarioError(f"no instance {number}", where="fleet: mishaps", hint="they count from 0")
+        changes = _changes([mishap for mishap in fleet.mishaps if mishap.instance == number])
+        rows += [(at, what, i, value) for at, what, value in changes for i in mine]
     return np.array(sorted(rows), dtype=np.float64).reshape(-1)
+
+
+def _changes(mishaps: list[Mishap]) -> Iterator[tuple[float, int, float]]:
+    """Yield (when, what, how much) of an instance: up again when all that took it down is over; factors multiply."""
+    down, slow, strain = False, 1.0, 1.0
+    for at in sorted({time for item in mishaps for time in (item.at_s, item.at_s + item.down_s) if time < math.inf}):
+        here = [item for item in mishaps if item.at_s <= at < item.at_s + item.down_s]
+        before = down, slow, strain
+        down = any(item.slow_factor is None for item in here)
+        slow = math.prod(item.slow_factor for item in here if item.slow_factor is not None)
+        strain = math.prod(item.link_factor for item in here if item.slow_factor is not None)
+        if down != before[0]:
+            yield at, c.FAILS if down else c.RECOVERS, 0.0
+        if slow != before[1]:
+            yield at, c.SLOWS, slow
+        if strain != before[2]:
+            yield at, c.STRAINS, strain
 
 
 def _state_tokens(costs: StepCosts) -> int:

@@ -57,7 +57,10 @@ INSTANCE = 24
     DONE,
     MADE_TOKENS,
     READ_TOKENS,
-) = range(14)
+    LINKS,
+    BEFORE,
+) = range(16)
+"""LINKS: the row whose links it uses, one for all that steps alone in an instance; BEFORE: health when it failed."""
 IDLE, DECODES, READS_ONLY, MIXED = range(4)
 OFF, STARTING, UP, DRAINING, DOWN = range(5)
 
@@ -83,7 +86,8 @@ HOUR = 24
     GROWTH,
     LATE,
     STRAIN,
-) = range(19)
+    SWAP_PIPE,
+) = range(20)
 """BUSY, then by phase: decoding, reading, both. MARK: busy seconds at the last look of the autoscaler.
 SPAN_BATCH, SPAN_CONTEXT, GROWTH: what prices the steps under way; LATE: seconds before the first of them.
 STRAIN: how much longer caches take to it over the fabric."""

@@ -1,5 +1,6 @@
 """What serves: pools of instances, how they take requests, and the links that caches travel on."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -9,6 +10,12 @@ from superpod.serve.costs import StepCosts
 Order = Literal["mixed", "alternate", "prompts-first"]
 Router = Literal["round-robin", "least-load", "prefix-aware", "sticky"]
 Preemption = Literal["recompute", "swap"]
+
+
+def expect(holds: bool, message: str, where: str) -> None:
+    """Raise ScenarioError where something does not hold."""
+    if not holds:
+        raise ScenarioError(message, where=where)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +33,11 @@ class Scaler:
     fewest_count: int = 1
     most_count: int = 1
 
+    def __post_init__(self) -> None:
+        expect(self.target_ratio > 0.0, f"target {self.target_ratio}; expected above 0", "scaler: target_ratio")
+        expect(self.every_s > 0.0, f"every {self.every_s} s; expected above 0", "scaler: every_s")
+        expect(self.delay_s >= 0.0, f"starts take {self.delay_s} s; expected 0 or more", "scaler: delay_s")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mishap:
@@ -41,6 +53,12 @@ class Mishap:
     down_s: float
     slow_factor: float | None = None
     link_factor: float = 1.0
+
+    def __post_init__(self) -> None:
+        expect(0.0 <= self.at_s < math.inf, f"at {self.at_s} s; expected 0 or more", "mishap: at_s")
+        expect(self.down_s > 0.0, f"for {self.down_s} s; expected above 0", "mishap: down_s")
+        factors = (1.0 if self.slow_factor is None else self.slow_factor, self.link_factor)
+        expect(all(0.0 < item < math.inf for item in factors), f"factors {factors}; expected above 0", "mishap")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,8 +92,9 @@ class Pool:
                 where="pool: scaler",
                 hint="fewest <= instances at first <= most, and one at least",
             )
-        if self.block_tokens < 1:
-            raise ScenarioError(f"{self.block_tokens} tokens; expected 1 or more", where="pool: block_tokens")
+        expect(self.block_tokens >= 1, f"{self.block_tokens} tokens; expected 1 or more", "pool: block_tokens")
+        most = self.queue_max_count
+        expect(most is None or most >= 1, f"{most} wait at most; expected 1 or more", "pool: queue_max_count")
 
     @property
     def most_count(self) -> int:
@@ -94,6 +113,11 @@ class Link:
     bytes_per_s: float
     latency_s: float = 0.0
     overlap_frac: float = 0.0
+
+    def __post_init__(self) -> None:
+        expect(self.bytes_per_s > 0.0, f"{self.bytes_per_s} bytes/s; expected above 0", "link: bytes_per_s")
+        expect(0.0 <= self.latency_s < math.inf, f"{self.latency_s} s; expected 0 or more", "link: latency_s")
+        expect(0.0 <= self.overlap_frac <= 1.0, f"{self.overlap_frac}; expected 0 to 1", "link: overlap_frac")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,7 +30,7 @@ def put_down(w, i, now, health):
     since = w.hour[i + c.UP_SINCE]
     w.hour[i + c.UP_S] += now - since
     spread(w, c.UP_COUNT, since, now, now - since)
-    w.hour[i + c.DUE] = c.NEVER
+    w.hour[i + c.DUE], w.hour[i + c.USED] = c.NEVER, 0.0
 
 
 def happen(w, tables, i, what, value, now):
@@ -41,11 +41,15 @@ def happen(w, tables, i, what, value, now):
         w.hour[i + c.SLOW] = value
     elif what == c.STRAINS:
         w.hour[i + c.STRAIN] = value
-    elif what == c.FAILS and health in (c.UP, c.DRAINING, c.STARTING):
-        fail(w, tables, i, now)
-    elif what == c.FAILS and health == c.OFF:
-        w.instance[i + c.HEALTH] = c.DOWN
-    elif what == c.RECOVERS and health == c.DOWN:
+    elif what == c.FAILS:
+        w.instance[i + c.BEFORE] = health
+        if health == c.OFF:
+            w.instance[i + c.HEALTH] = c.DOWN
+        else:
+            fail(w, tables, i, now)
+    elif w.instance[i + c.BEFORE] == c.OFF:
+        w.instance[i + c.HEALTH] = c.OFF
+    else:
         put_up(w, i, now)
 
 
@@ -67,6 +71,7 @@ def fail(w, tables, i, now):
             s = w.group[g + c.RUNS]
             leave(w, g, s)
             release(w, g, s)
+            w.request[s + c.EVICTED] += 1
             forget(w, w.instance[i + c.POOL], s, done - w.request[s + c.JOIN])
             send_elsewhere(w, i, g, s, now)
         empty(w, i, i, g, now)
@@ -88,6 +93,7 @@ def empty(w, i, failed, g, now):
             after, reader = w.request[s + c.NEXT], w.request[s + c.READER]
             if i == failed or (reader != c.NONE and w.group[reader + c.OWNER] == failed):
                 w.request[s + c.CHUNK] = 0
+                w.request[s + c.EVICTED] += first == c.READS or reader != c.NONE
                 if first == c.WAIT:
                     dequeue(w, g, s)
                 else:
@@ -101,11 +107,13 @@ def send_elsewhere(w, failed, g, s, now):
     """Send a request on to where it decodes if its cache is left, else to where it is read anew."""
     unload(w, g, s)
     w.request[s + c.GROUP] = c.NONE
-    w.request[s + c.EVICTED] += 1
     reader = w.request[s + c.READER]
     if reader != c.NONE and w.group[reader + c.OWNER] != failed:
+        w.moment[s // c.PLACE + c.BEGAN] = now
         pass_on(w, s, now)
         return
+    if reader == c.NONE and w.request[s + c.READ] == w.request[s + c.PROMPT]:
+        forget(w, w.instance[failed + c.POOL], s, 0)  # it was swapped out: its first token is among those it has
     let_go(w, s)
     w.request[s + c.READ] = 0
     restart(w, s, now)

@@ -155,10 +155,12 @@ def leave(w, g, s):
     w.group[g + c.STEPS_SUM] -= w.request[s + c.JOIN]
 
 
-def is_stale(w, key):
-    """Return whether a finish in the heap is of a request that has left since."""
+def is_stale(w, i, key):
+    """Return whether a finish in an instance's heap is of a request that has left since, maybe to decode elsewhere."""
     s = key % ROOM
-    return w.request[s + c.STATE] != c.DECODING or w.request[s + c.FINISH] != key // ROOM
+    if w.request[s + c.STATE] != c.DECODING or w.request[s + c.FINISH] != key // ROOM:
+        return True
+    return w.group[w.request[s + c.GROUP] + c.OWNER] != i
 
 
 def tidy(w, i):
@@ -166,7 +168,7 @@ def tidy(w, i):
     base, count, size = w.instance[i + c.HEAP], w.instance[i + c.HEAP_COUNT], 0
     for n in range(count):
         key = w.finish_heap[base + n]
-        if not is_stale(w, key):
+        if not is_stale(w, i, key):
             push(w.finish_heap, base, size, key)
             size += 1
     w.instance[i + c.HEAP_COUNT] = size
@@ -177,7 +179,7 @@ def first_finish(w, i):
     base = w.instance[i + c.HEAP]
     while w.instance[i + c.HEAP_COUNT] > 0:
         key = w.finish_heap[base]
-        if not is_stale(w, key):
+        if not is_stale(w, i, key):
             return key // ROOM
         drop_first(w.finish_heap, base, w.instance[i + c.HEAP_COUNT])
         w.instance[i + c.HEAP_COUNT] -= 1

@@ -8,7 +8,7 @@ from superpod.serve.simulation.lives import end
 from superpod.serve.simulation.order import drop_first
 from superpod.serve.simulation.route import choose, place
 from superpod.serve.simulation.series import note, observe
-from superpod.serve.simulation.steps import commit, plan
+from superpod.serve.simulation.steps import account, commit, plan
 from superpod.serve.simulation.stride import answer_call
 
 
@@ -77,6 +77,7 @@ def begin(w, reads, decodes, i, now):
     """Begin the next steps of an instance, at the prices of its pool; one that was starting takes requests now."""
     if w.instance[i + c.HEALTH] == c.STARTING:
         put_up(w, i, now)
+    account(w, i, now)
     if w.instance[i + c.POOL] == 0:
         plan(w, reads, i, now)
     else:
@@ -125,7 +126,8 @@ def lacks(w, piece, final, arrival, due):
         return c.WANTS_PIECE
     if w.tally[c.OUT] + len(w.request) // c.REQUEST > len(w.result) // c.RESULT:
         return c.WANTS_SPACE
-    if arrival == c.NEVER and due == c.NEVER and w.tally[c.UNDER_WAY] == 0:
+    befalls = w.tally[c.NEXT_CONTROL] * c.CONTROL < len(w.control)  # it alone could still move who waits
+    if arrival == c.NEVER and due == c.NEVER and not (befalls and w.tally[c.UNDER_WAY] > 0):
         return c.IS_OVER
     if arrival <= due and arrival < c.NEVER and w.tally[c.FREE_ROW] == c.NONE:
         return c.WANTS_ROOM

@@ -47,12 +47,18 @@ def trim(w, g, room_tokens):
 
 
 def held_already(w, g, s, count):
-    """Return how many of the first `count` blocks other requests hold: they take no more memory."""
+    """Return (how many of the first `count` blocks are there indeed, how many of them others hold: for no more memory).
+
+    All are there where identities stand for what comes before them.
+    """
     held, h = 0, shelf_of(g)
     for n in range(count):
-        if w.entry[find(w, h, block(w, s, n)) + c.HOLDERS] > 0:
+        e = find(w, h, block(w, s, n))
+        if e == c.NONE:
+            return n, held
+        if w.entry[e + c.HOLDERS] > 0:
             held += 1
-    return held
+    return count, held
 
 
 def reuse(w, g, s, count):
@@ -99,12 +105,12 @@ def seen(w, h, key):
 
 def carried(w, i, which, tokens, now):
     """Return when tokens have come from a tier, over the instance's link to it, one after the other."""
-    place = c.PEER_RATE + 2 * which
-    begin = max(now, w.hour[i + c.PEER_PIPE + which])
+    place, link = c.PEER_RATE + 2 * which, w.instance[i + c.LINKS]
+    begin = max(now, w.hour[link + c.PEER_PIPE + which])
     size = w.link[c.BYTES_PER_TOKEN] * tokens
     slow = w.hour[i + c.STRAIN] if which == 0 else 1.0
     end = begin + size / w.link[place] * slow
-    w.hour[i + c.PEER_PIPE + which] = end
+    w.hour[link + c.PEER_PIPE + which] = end
     spread(w, c.PEER_BYTES + which, begin, end, size)
     return end + w.link[place + 1]
 

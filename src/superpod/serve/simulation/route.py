@@ -94,6 +94,7 @@ def hand_over(w, g, s, now):
     w.request[s + c.KEPT] = 0
     w.group[g + c.LOAD] -= w.request[s + c.GIVEN] + w.request[s + c.OUTPUT]
     w.request[s + c.GROUP] = c.NONE
+    w.moment[s // c.PLACE + c.READY] = now
     pass_on(w, s, now)
 
 

@@ -24,7 +24,7 @@ from superpod.serve.simulation import (
 )
 from superpod.serve.simulation import columns as c
 from superpod.serve.simulation.answer import MEANS, SERIES, STATUS, InstanceUse, Served, Simulated, Spans, joined
-from superpod.serve.simulation.build import ROWS, floats, units, wider, with_blocks, world
+from superpod.serve.simulation.build import ROWS, prices, units, wider, with_blocks, world
 from superpod.serve.simulation.columns import Piece, World
 from superpod.serve.simulation.fleet import Fleet
 from superpod.traffic.requests import ClosedLoop, Trace, pieces_of, trace
@@ -42,7 +42,7 @@ class Run:
         self.fleet = fleet
         self.compiled = engine == "compiled" or (engine == "auto" and has_compiler())
         self.world = wider(world(fleet, closed, block_tokens), ROWS)
-        self.costs = tuple(floats(pool.costs.tables) for pool in (fleet.pool, fleet.decode or fleet.pool))
+        self.costs = tuple(prices(pool) for pool in (fleet.pool, fleet.decode or fleet.pool))
         self.counts = np.zeros(len(STATUS), dtype=np.int64)
         self.instance_of = _instance_of(fleet)
 
@@ -100,6 +100,8 @@ class Run:
 
     def stop(self) -> Iterator[Served]:
         """Write down what is under way as cut off; yield it."""
+        if self.world.tally[c.OUT]:  # makes room
+            yield self._taken()
         ends: Callable[[World], None] = loop.cut_off
         ends(self.world)
         if self.world.tally[c.OUT]:

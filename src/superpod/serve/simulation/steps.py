@@ -191,7 +191,7 @@ def commit(w, i, now):
 
 
 def account(w, i, now):
-    """Count the seconds of the steps that end, by phase, and the memory in use meanwhile."""
+    """Count the seconds of the steps that end, by phase, and the memory in use meanwhile, idle or not."""
     phase, begin = w.instance[i + c.PHASE], w.hour[i + c.CLOCK]
     seconds = now - begin
     if phase != c.IDLE:
@@ -200,6 +200,7 @@ def account(w, i, now):
         held = w.hour[i + c.SPAN_BATCH] * w.instance[i + c.GROUPS] if phase != c.READS_ONLY else 0.0
         record(w, i, phase, begin, now, max(w.instance[i + c.PLAN], 1), held)
     spread(w, c.MEMORY, begin, now, w.hour[i + c.USED] * seconds)
+    w.hour[i + c.CLOCK] = now
 
 
 def read_on(w, i, p, g, now):
