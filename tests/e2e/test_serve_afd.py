@@ -1,27 +1,12 @@
 """`superpod serve --mode afd`, `--visits` and `--redundant-experts` as a user runs them."""
 
-import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from commands import report, superpod
+
 RACK = ("serve", "qwen3-235b-a22b", "--pod", "gb200-nvl72", "--prompt", "2048", "--output", "256")
-
-
-def superpod(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "superpod", *words], capture_output=True, text=True, check=False, encoding="utf-8"
-    )
-
-
-def report(*words: str) -> dict[str, Any]:
-    done = superpod(*words, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["report"]
-    return found
 
 
 def test_the_steady_state_names_the_split_and_what_it_gains(tmp_path: Path) -> None:

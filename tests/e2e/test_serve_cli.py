@@ -4,13 +4,11 @@ import csv
 import gzip
 import json
 import signal
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from commands import report, superpod
 from superpod.cli import requests_file
 from superpod.cli.main import run
 from superpod.plan.serving import traffic as serve_traffic
@@ -18,19 +16,6 @@ from superpod.serve.simulation.answer import Served
 
 MACHINE = ["serve", "llama-3.1-8b", "--pod", "hgx-h100", "--cards", "8", "--slo", "ttft=500ms,tpot=30ms"]
 DRAWN = [*MACHINE, *["--rate", "poisson:20", "--lengths", "uniform:100-2000", "fixed:100", "--requests", "120"]]
-
-
-def superpod(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "superpod", *words], capture_output=True, text=True, check=False, encoding="utf-8"
-    )
-
-
-def report(*words: str) -> dict[str, Any]:
-    done = superpod(*words, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["report"]
-    return found
 
 
 def mooncake(path: Path, *lines: str) -> Path:

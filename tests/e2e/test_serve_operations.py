@@ -1,29 +1,15 @@
 """`superpod serve` with operations as a user asks for them: scaling, refusals, preemption, tiers, failures by name."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
+
+from commands import report, superpod
 
 MACHINE = ["serve", "llama-3.1-8b", "--pod", "hgx-h100", "--cards", "8", "--slo", "ttft=500ms,tpot=30ms"]
 DRAWN = [*MACHINE, *["--rate", "poisson:60", "--lengths", "uniform:100-2000", "fixed:100", "--requests", "300"]]
 TOGETHER = [*DRAWN, "--mode", "aggregated"]
-
-
-def superpod(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "superpod", *words], capture_output=True, text=True, check=False, encoding="utf-8"
-    )
-
-
-def report(*words: str) -> dict[str, Any]:
-    done = superpod(*words, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["report"]
-    return found
 
 
 def test_instances_follow_their_load_within_bounds(tmp_path: Path) -> None:

@@ -1,27 +1,13 @@
 """`superpod train` as a user runs it: files in and out, and one clear error for each thing that is wrong."""
 
 import json
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
+from commands import report, superpod
+
 WORDS = "train llama-3.1-8b --pod hgx-h100 --cards 16 --batch 64 --seq 4096 --precision bf16"
-
-
-def superpod(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "superpod", *words], capture_output=True, text=True, check=False, encoding="utf-8"
-    )
-
-
-def report(*words: str) -> dict[str, Any]:
-    done = superpod(*words, "--json")
-    assert done.returncode == 0, done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)["report"]
-    return found
 
 
 @pytest.mark.parametrize("framework", ["megatron", "mindspeed"])

@@ -6,14 +6,14 @@ duration; users take turns, and one who has no answer yet sends nothing (github.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from superpod.parallel.engine import Engine
 from superpod.serve.costs import Settings, step_costs
-from superpod.serve.simulation.answer import Served
+from superpod.serve.simulation.answer import Served, joined
 from superpod.serve.simulation.fleet import Fleet, Pool, Prefixes
 from superpod.traffic.requests import ClosedLoop, Trace, pieces_of, starts
 from superpod.validate.deployment import Deployment
@@ -46,7 +46,7 @@ def staged(engine: Engine, asked: Deployment, config: Mapping[str, Any]) -> Repl
     stage = number(config, "stage")
     loads = loads if stage is None else [loads[int(stage)]]
     parts = [_one(engine, asked, config, load) for load in loads]
-    served = parts[0] if len(parts) == 1 else _together(parts)
+    served = parts[0] if len(parts) == 1 else joined(parts)
     seconds = sum(load.duration_s for load in loads)
     return summed(served, seconds, float(asked.layout.tensor * asked.layout.data * asked.layout.pipeline))
 
@@ -101,8 +101,3 @@ def _one(engine: Engine, asked: Deployment, config: Mapping[str, Any], load: Loa
     if float(np.mean(served.latency_s)) * load.rate_per_s <= load.users_count:
         return served
     return finished(fleet, ClosedLoop(concurrency_count=load.users_count, requests=pieces_of(requests)))
-
-
-def _together(parts: list[Served]) -> Served:
-    columns = {field.name: np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(Served)}
-    return Served(**columns)

@@ -77,22 +77,7 @@ def explained(machine: Machine, work: Serving, found: ServeSearch, best: Deploym
             memory,
             *feed_forward_limits(machine, best),
             held,
-            Limit(
-                code="tpot",
-                what="time per output token",
-                needed=best.tpot_s,
-                available=work.tpot_s,
-                unit="s",
-                cure="a smaller batch",
-            ),
-            Limit(
-                code="ttft",
-                what="time to first token, no queue",
-                needed=best.ttft_s,
-                available=work.ttft_s,
-                unit="s",
-                cure="fewer prompts a pass",
-            ),
+            *time_limits(work, best),
             Limit(
                 code="cards",
                 what="cards that whole instances can use",
@@ -213,17 +198,23 @@ def reserve_bytes(machine: Machine, memory: ServingMemory) -> float:
 
 def memory_limit(machine: Machine, best: Deployment) -> Limit:
     """Return the memory limit of a rank that decodes, the engine's reserve counted as needed."""
-    memory = best.decode.memory
     who = (
         "a rank" if best.mode == "aggregated" else "a decode rank" if best.decode.apart is None else "an attention rank"
     )
+    cure = "more ranks an instance, a smaller batch, or a smaller number format"
+    return rank_limit(machine, best.decode.memory, ("memory", who, cure))
+
+
+def rank_limit(machine: Machine, memory: ServingMemory, said: tuple[str, str, str]) -> Limit:
+    """Return the memory limit of a rank, the engine's reserve counted as needed; `said`: its code, whose, its cure."""
+    code, who, cure = said
     return Limit(
-        code="memory",
+        code=code,
         what=f"device memory of {who}",
         needed=float(memory.total_bytes) + reserve_bytes(machine, memory),
         available=machine.device.memory_bytes,
         unit="B",
-        cure="more ranks an instance, a smaller batch, or a smaller number format",
+        cure=cure,
     )
 
 
@@ -231,16 +222,19 @@ def feed_forward_limits(machine: Machine, best: Deployment) -> tuple[Limit, ...]
     """Return the memory limit of a feed-forward rank, where those are apart."""
     if best.decode.apart is None:
         return ()
-    memory = best.decode.apart.memory
-    return (
-        Limit(
-            code="feed_forward_memory",
-            what="device memory of a feed-forward rank",
-            needed=float(memory.total_bytes) + reserve_bytes(machine, memory),
-            available=machine.device.memory_bytes,
-            unit="B",
-            cure="more feed-forward ranks, or a smaller number format",
-        ),
+    said = ("feed_forward_memory", "a feed-forward rank", "more feed-forward ranks, or a smaller number format")
+    return (rank_limit(machine, best.decode.apart.memory, said),)
+
+
+def time_limits(work: Serving, best: Deployment) -> tuple[Limit, ...]:
+    """Return the limits on latencies."""
+    times = (
+        ("tpot", "time per output token", best.tpot_s, work.tpot_s, "a smaller batch"),
+        ("ttft", "time to first token, no queue", best.ttft_s, work.ttft_s, "fewer prompts a pass"),
+    )
+    return tuple(
+        Limit(code=code, what=what, needed=needed, available=available, unit="s", cure=cure)
+        for code, what, needed, available, cure in times
     )
 
 
@@ -258,19 +252,22 @@ def requests_limit(machine: Machine, best: Deployment) -> Limit:
 
 def binding(best: Deployment, work: Serving, memory: Limit, held: Limit, together: Deployment | None = None) -> str:
     """Return what stops a larger batch, then where a decode step's time goes."""
-    if float(memory.margin_frac) < 0.08:
-        stop = "memory stops a larger batch"
-    elif float(held.margin_frac) < 0.08:
-        stop = "the requests that the software admits stop a larger batch"
-    elif best.tpot_s > 0.8 * work.tpot_s:
-        stop = "the TPOT target stops a larger batch"
-    elif best.ttft_s > 0.8 * work.ttft_s:
+    stop = stopping(best, work, memory, held)
+    if not stop and best.ttft_s > 0.8 * work.ttft_s:
         stop = "the TTFT target stops a larger prefill batch"
-    else:
-        stop = "no target binds: the balance of the pools and whole instances set the rate"
+    stop = stop or "no target binds: the balance of the pools and whole instances set the rate"
     if best.decode.apart is not None:
         return f"{stop}; {split_words(best.decode, best.decode.apart)}; {gain_words(best, together)}"
     return f"{stop}; {binding_term(best.decode.term, memory)}"
+
+
+def stopping(best: Deployment, work: Serving, memory: Limit, held: Limit) -> str:
+    """Return what stops a larger decode batch; empty where nothing does."""
+    if float(memory.margin_frac) < 0.08:
+        return "memory stops a larger batch"
+    if float(held.margin_frac) < 0.08:
+        return "the requests that the software admits stop a larger batch"
+    return "the TPOT target stops a larger batch" if best.tpot_s > 0.8 * work.tpot_s else ""
 
 
 def described(best: Deployment) -> Mapping[str, float | str]:

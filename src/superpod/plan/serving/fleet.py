@@ -12,7 +12,7 @@ from superpod.plan.machine import Machine
 from superpod.plan.scenario import Serving, Traffic
 from superpod.plan.serving.failures import hits, mishaps, pricing
 from superpod.plan.serving.operations import disk_store, run_so, swap_link
-from superpod.plan.serving.search import Deployment, instance_ranks
+from superpod.plan.serving.search import Deployment, group_ranks, instance_ranks
 from superpod.serve.apart import Side, disaggregated_costs
 from superpod.serve.costs import Settings, StepCosts, scaled, step_costs
 from superpod.serve.simulation.fleet import Fleet, Link, Order, Pool, Preemption, Prefixes, Router, Store
@@ -185,11 +185,6 @@ def transfer_link(machine: Machine, found: Deployment, work: Serving, token_byte
 def overlap(machine: Machine) -> float:
     """Return the share of a cache that may travel while its prompt is read: all layers but the last."""
     return 1.0 - 1.0 / machine.spec.layers_count
-
-
-def group_ranks(layout: Layout) -> float:
-    """Return the ranks of an attention group, each of which has its part of a cache."""
-    return float(layout.tensor * layout.context)
 
 
 def peer_link(machine: Machine, layout: Layout) -> Link:

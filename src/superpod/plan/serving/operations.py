@@ -9,7 +9,7 @@ from superpod.parallel.layout import Layout
 from superpod.plan.machine import Machine
 from superpod.plan.operations import Autoscale, Operations
 from superpod.plan.scenario import Serving
-from superpod.plan.serving.search import Deployment, instance_ranks
+from superpod.plan.serving.search import Deployment, group_ranks, instance_ranks
 from superpod.serve.memory import held_weights_bytes
 from superpod.serve.simulation.fleet import Fleet, Link, Pool, Scaler, Store
 
@@ -195,8 +195,3 @@ def disk_store(machine: Machine, layout: Layout, latency_s: float) -> Store:
         )
     rate = min(host.disk_bytes_per_s * float(instance_ranks(layout)), host.bytes_per_s * group_ranks(layout))
     return Store(capacity_bytes=host.disk_bytes * machine.ranks_count, link=Link(bytes_per_s=rate, latency_s=latency_s))
-
-
-def group_ranks(layout: Layout) -> float:
-    """Return the ranks of an attention group, each of which has its part of a cache."""
-    return float(layout.tensor * layout.context)

@@ -12,7 +12,17 @@ from superpod.plan.machine import Machine
 from superpod.plan.report import Candidate, Metric, Report, Station
 from superpod.plan.scenario import Scenario, Serving
 from superpod.plan.sensitivity import FITTED, leaning
-from superpod.plan.serving.explain import described, infeasible, memory_limit, memory_pools, requests_limit, why_slower
+from superpod.plan.serving.explain import (
+    described,
+    infeasible,
+    memory_limit,
+    memory_pools,
+    rank_limit,
+    requests_limit,
+    stopping,
+    time_limits,
+    why_slower,
+)
 from superpod.plan.serving.pair import (
     Pair,
     Side,
@@ -29,7 +39,6 @@ from superpod.plan.serving.whole import pair_whole
 from superpod.plan.whole.answer import each_once
 from superpod.plan.whole.words import whole_metrics, whole_notes
 from superpod.result import Limit
-from superpod.serve.memory import usable_bytes
 from superpod.units import human
 
 MOVABLE = ("chips/", "pods/", *FITTED)
@@ -118,8 +127,7 @@ def report(
 
 def facts_of(made: Pair) -> tuple[UsedFact, ...]:
     """Return the facts of both machines, each once."""
-    both = {used.where: used for side in (made.decode, made.prefill) for used in side.machine.facts}
-    return tuple(both.values())
+    return each_once((*made.decode.machine.facts, *made.prefill.machine.facts))
 
 
 def formats(made: Pair) -> str:
@@ -196,24 +204,12 @@ def memory(made: Pair, best: Deployment) -> tuple:  # type: ignore[type-arg]  # 
 
 def prefill_memory(made: Pair, best: Deployment) -> Limit:
     """Return the memory limit of a rank that reads prompts, the engine's reserve counted as needed."""
-    machine, held = made.prefill.machine, best.prefill.memory
-    reserve = machine.device.memory_bytes - float(usable_bytes(machine.engine, held.weights_bytes))
-    return Limit(
-        code="prefill_memory",
-        what="device memory of a prefill rank",
-        needed=float(held.total_bytes) + reserve,
-        available=machine.device.memory_bytes,
-        unit="B",
-        cure="more ranks an instance, or fewer prompts a pass",
-    )
+    said = ("prefill_memory", "a prefill rank", "more ranks an instance, or fewer prompts a pass")
+    return rank_limit(made.prefill.machine, best.prefill.memory, said)
 
 
 def limits(made: Pair, work: Serving, best: Deployment, held: Limit) -> tuple[Limit, ...]:
     """Return every limit of both machines and of the way between them."""
-    times = (
-        ("tpot", "time per output token", best.tpot_s, work.tpot_s, "a smaller batch"),
-        ("ttft", "time to first token, no queue", best.ttft_s, work.ttft_s, "fewer prompts a pass"),
-    )
     doing = ("decode", "read prompts")
     sides = zip(("decode", "prefill"), doing, (made.decode, made.prefill), pool_cards(made, best), strict=True)
     sizes = [
@@ -243,10 +239,7 @@ def limits(made: Pair, work: Serving, best: Deployment, held: Limit) -> tuple[Li
         memory_limit(made.decode.machine, best),
         prefill_memory(made, best),
         held,
-        *(
-            Limit(code=code, what=what, needed=needed, available=available, unit="s", cure=cure)
-            for code, what, needed, available, cure in times
-        ),
+        *time_limits(work, best),
         *sizes,
         *ways,
     )
@@ -281,11 +274,8 @@ def free_cards(made: Pair, best: Deployment, phase: str) -> float:
 
 def stop(made: Pair, work: Serving, best: Deployment, held: Limit) -> str:
     """Return what stops a larger decode batch."""
-    if float(memory_limit(made.decode.machine, best).margin_frac) < 0.08:
-        return "memory stops a larger batch; "
-    if float(held.margin_frac) < 0.08:
-        return "the requests that the software admits stop a larger batch; "
-    return "the TPOT target stops a larger batch; " if best.tpot_s > 0.8 * work.tpot_s else ""
+    found = stopping(best, work, memory_limit(made.decode.machine, best), held)
+    return f"{found}; " if found else ""
 
 
 def stations(made: Pair, work: Serving, best: Deployment) -> tuple[Station, ...]:

@@ -18,7 +18,7 @@ def pair_of(catalogue: Catalogue, scenario: Scenario, traffic: Traffic) -> Pair:
 
     Raises:
         ScenarioError: pools that a machine has no room for; what is told of one machine only.
-        SuperpodError: as `serve_pair.pair`.
+        SuperpodError: as `pair`.
     """
     made = pair(catalogue, scenario)
     operations = traffic.operations

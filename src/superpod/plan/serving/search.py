@@ -204,6 +204,11 @@ def instance_ranks(layout: Layout) -> Num:
     return layout.tensor * layout.context * layout.data * layout.pipeline
 
 
+def group_ranks(layout: Layout) -> float:
+    """Return the ranks of an attention group, each of which has its part of a cache."""
+    return float(layout.tensor * layout.context)
+
+
 def decode_ranks(one: Decode) -> Num:
     """Return the ranks of an instance that decodes, feed-forward ranks with them where those are apart."""
     more = 0.0 if one.apart is None else one.apart.layout.tensor * one.apart.layout.data
